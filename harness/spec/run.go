@@ -117,6 +117,16 @@ func Wait[T any](r *Run, what string, ch <-chan T) (T, error) {
 	}
 }
 
+// Call runs f, a call into the lab's code, and waits for it to return. what
+// completes the sentence "expected ...".
+func (r *Run) Call(what string, f func() error) error {
+	err, late := Wait(r, what, r.Go(f))
+	if late != nil {
+		return late
+	}
+	return err
+}
+
 // wait notes what is being waited for; the result takes the note away.
 func (r *Run) wait(what string) func() {
 	r.mu.Lock()
@@ -155,33 +165,60 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// execute runs check with a deadline. A check that does not come back shortly
-// after it is given up: its goroutine stays, and hung is set.
-func execute(t *testing.T, deadline time.Duration, check func(r *Run) error) (out outcome) {
+// grace is what a check and its cleanup get beyond the deadline, before they
+// are given up.
+const grace = 10 * time.Second
+
+// execute runs check with a deadline, then its cleanup. What does not come back
+// is given up: its goroutine stays, and hung is set.
+func execute(t *testing.T, deadline time.Duration, check func(r *Run) error) outcome {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
 	r := &Run{ctx: ctx, t: t}
 	began := time.Now()
-	done := r.Go(func() error {
-		defer r.clean()
-		return check(r)
-	})
+	checked, cleaned := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(cleaned)
+		checked <- guard(func() error { return check(r) })
+		r.clean()
+	}()
+	var out outcome
 	select {
-	case out.err = <-done:
-	case <-time.After(deadline + 10*time.Second):
+	case out.err = <-checked:
+	case <-time.After(deadline + grace):
 		out.hung = true
-		out.dump = studentFrames(allStacks())
+		out.err = Fail("the check to end within "+deadline.String(), "it hangs; it was waiting for: %s", r.waitingFor())
 	}
 	out.took = time.Since(began)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out.steps = append([]string(nil), r.steps...)
-	if out.hung {
-		out.err = Fail("the check to end within "+deadline.String(), "it hangs; it was waiting for: %s", orNothing(r.waiting))
-	} else if out.err != nil && ctx.Err() != nil {
+	if out.hung || ctx.Err() != nil {
 		out.dump = studentFrames(allStacks())
 	}
+	select {
+	case <-cleaned:
+	case <-time.After(grace):
+		out.hung = true
+		if out.err == nil {
+			out.err = Fail("everything to end when it is shut down by force", "something hangs: see the goroutines")
+			out.dump = studentFrames(allStacks())
+		}
+	}
+	out.steps = r.story()
 	return out
+}
+
+func (r *Run) story() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string(nil), r.steps...)
+}
+
+func (r *Run) waitingFor() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting == "" {
+		return "a call into the lab's code to return"
+	}
+	return r.waiting
 }
 
 // outcome is what one execution of a check came to.
@@ -197,13 +234,6 @@ type outcome struct {
 func (o outcome) notImplemented() bool {
 	var f *Failure
 	return o.err != nil && !errors.As(o.err, &f) && strings.HasPrefix(o.err.Error(), "not implemented")
-}
-
-func orNothing(s string) string {
-	if s == "" {
-		return "a call into the lab's code to return"
-	}
-	return s
 }
 
 func allStacks() string {

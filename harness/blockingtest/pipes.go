@@ -1,0 +1,131 @@
+package blockingtest
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// errSpinning ends a server that calls Accept over and over in no time.
+var errSpinning = errors.New("listener: called 10,000 times without a pause")
+
+// pipes is a listener in memory. It stands still with the time of a
+// [spec.Run.Bubble], fails on demand, and counts.
+type pipes struct {
+	waiting chan net.Conn
+	closed  chan struct{}
+
+	mu       sync.Mutex // guards the following
+	script   []error    // what the next calls of Accept return, before any connection
+	calls    []time.Time
+	accepted int // connections handed out
+	open     int // of those, not closed by the server yet
+}
+
+// listen returns a listener whose first Accepts return the errors of script.
+func listen(script ...error) *pipes {
+	return &pipes{waiting: make(chan net.Conn, 1000), closed: make(chan struct{}), script: script}
+}
+
+// dial returns the client's end of a new connection, which waits in the backlog
+// until the server accepts it.
+func (p *pipes) dial() net.Conn {
+	client, server := net.Pipe()
+	p.waiting <- &counted{Conn: server, p: p}
+	return client
+}
+
+// fail queues errors to be returned before the connections still waiting.
+func (p *pipes) fail(errs ...error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.script = append(p.script, errs...)
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	if err := p.scripted(); err != nil {
+		return nil, err
+	}
+	select {
+	case c := <-p.waiting:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.accepted++
+		p.open++
+		return c, nil
+	case <-p.closed:
+		return nil, &net.OpError{Op: "accept", Net: "pipe", Addr: p.Addr(), Err: net.ErrClosed}
+	}
+}
+
+// scripted notes the call and takes the next error of the script.
+func (p *pipes) scripted() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.calls = append(p.calls, now)
+	if n := len(p.calls); n > 10_000 && p.calls[n-10_000].Equal(now) {
+		return errSpinning
+	}
+	if len(p.script) == 0 {
+		return nil
+	}
+	err := p.script[0]
+	p.script = p.script[1:]
+	return &net.OpError{Op: "accept", Net: "pipe", Addr: p.Addr(), Err: err}
+}
+
+func (p *pipes) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.closed:
+		return net.ErrClosed
+	default:
+		close(p.closed)
+		return nil
+	}
+}
+
+func (p *pipes) Addr() net.Addr { return pipeAddr{} }
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "pipe" }
+func (pipeAddr) String() string  { return "pipe" }
+
+// counts returns how many connections were accepted, and how many of them the
+// server still has open.
+func (p *pipes) counts() (accepted, open int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.accepted, p.open
+}
+
+// pauses returns the time between each two calls of Accept.
+func (p *pipes) pauses() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var d []time.Duration
+	for i := 1; i < len(p.calls); i++ {
+		d = append(d, p.calls[i].Sub(p.calls[i-1]))
+	}
+	return d
+}
+
+// counted is the server's end of a connection.
+type counted struct {
+	net.Conn
+	p    *pipes
+	once sync.Once
+}
+
+func (c *counted) Close() error {
+	c.once.Do(func() {
+		c.p.mu.Lock()
+		defer c.p.mu.Unlock()
+		c.p.open--
+	})
+	return c.Conn.Close()
+}
