@@ -47,16 +47,14 @@ var acceptRules = []spec.Rule[New]{
 func capHolds(r *spec.Run, new New) error {
 	return r.Bubble(func(r *spec.Run) error {
 		const limit = 2
-		ln := listen()
-		s, err := serve(r, new, Options{MaxConns: limit}, ln)
-		if err != nil {
+		ln := listen(r)
+		if _, err := serve(r, new, Options{MaxConns: limit}, ln); err != nil {
 			return err
 		}
 		r.Step("6 clients connect; MaxConns is %d", limit)
 		var clients []net.Conn
 		for range 6 {
 			c := ln.dial()
-			r.Cleanup(func() { c.Close() })
 			clients = append(clients, c)
 		}
 		synctest.Wait()
@@ -71,7 +69,7 @@ func capHolds(r *spec.Run, new New) error {
 			c.Close()
 			synctest.Wait()
 		}
-		return s.shutdown(time.Minute)
+		return nil
 	})
 }
 
@@ -82,7 +80,7 @@ func acceptErrorsPause(r *spec.Run, new New) error {
 		for range tries {
 			script = append(script, syscall.EMFILE)
 		}
-		ln := listen(script...)
+		ln := listen(r, script...)
 		s, err := serve(r, new, Options{MaxConns: 1}, ln)
 		if err != nil {
 			return err
@@ -109,7 +107,7 @@ func acceptErrorsPause(r *spec.Run, new New) error {
 		if longest := slices.Max(ln.pauses()[tries:]); longest > 500*time.Millisecond {
 			return spec.Fail("the pause to begin at 5 ms again after a success", "it was %v", longest)
 		}
-		return s.shutdown(time.Minute)
+		return nil
 	})
 }
 
@@ -149,7 +147,7 @@ func growing(pauses []time.Duration) error {
 func lastingErrorEndsServe(r *spec.Run, new New) error {
 	return r.Bubble(func(r *spec.Run) error {
 		broken := errors.New("the network card is on fire")
-		ln := listen(broken)
+		ln := listen(r, broken)
 		s, err := serve(r, new, Options{MaxConns: 1}, ln)
 		if err != nil {
 			return err

@@ -46,9 +46,8 @@ var deadlineRules = []spec.Rule[New]{
 func idleConnectionEnds(r *spec.Run, new New) error {
 	const timeout = 30 * time.Second
 	return r.Bubble(func(r *spec.Run) error {
-		ln := listen()
-		s, err := serve(r, new, Options{IdleTimeout: timeout}, ln)
-		if err != nil {
+		ln := listen(r)
+		if _, err := serve(r, new, Options{IdleTimeout: timeout}, ln); err != nil {
 			return err
 		}
 		c := ln.dial()
@@ -67,7 +66,7 @@ func idleConnectionEnds(r *spec.Run, new New) error {
 		if silent := time.Since(last); silent < timeout-time.Second || silent > timeout+5*time.Second {
 			return spec.Fail("the connection to end 30 s after its last byte", "it ended after %v", silent)
 		}
-		return s.shutdown(time.Minute)
+		return nil
 	})
 }
 
@@ -93,9 +92,8 @@ func endsWithin(r *spec.Run, c net.Conn, what string) error {
 
 func stalledPeerEnds(r *spec.Run, new New) error {
 	return r.Bubble(func(r *spec.Run) error {
-		ln := listen()
-		s, err := serve(r, new, Options{IdleTimeout: 30 * time.Second, WriteTimeout: 10 * time.Second}, ln)
-		if err != nil {
+		ln := listen(r)
+		if _, err := serve(r, new, Options{IdleTimeout: 30 * time.Second, WriteTimeout: 10 * time.Second}, ln); err != nil {
 			return err
 		}
 		c := ln.dial()
@@ -108,15 +106,14 @@ func stalledPeerEnds(r *spec.Run, new New) error {
 		if _, open := ln.counts(); open > 0 {
 			return spec.Fail("the connection to be closed 10 s after its peer stopped taking", "a minute later it is still open")
 		}
-		return s.shutdown(time.Minute)
+		return nil
 	})
 }
 
 func steadySlowReaderStays(r *spec.Run, new New) error {
 	return r.Bubble(func(r *spec.Run) error {
-		ln := listen()
-		s, err := serve(r, new, Options{WriteTimeout: 10 * time.Second}, ln)
-		if err != nil {
+		ln := listen(r)
+		if _, err := serve(r, new, Options{WriteTimeout: 10 * time.Second}, ln); err != nil {
 			return err
 		}
 		c := ln.dial()
@@ -133,6 +130,6 @@ func steadySlowReaderStays(r *spec.Run, new New) error {
 			return err
 		}
 		c.Close()
-		return s.shutdown(time.Minute)
+		return nil
 	})
 }

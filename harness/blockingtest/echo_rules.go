@@ -44,7 +44,7 @@ var echoRules = []spec.Rule[New]{
 }
 
 func echoesEveryByte(r *spec.Run, new New) error {
-	s, addr, err := serveTCP(r, new, Options{})
+	_, addr, err := serveTCP(r, new, Options{})
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func echoesEveryByte(r *spec.Run, new New) error {
 			return err
 		}
 	}
-	return s.shutdown(time.Minute)
+	return nil
 }
 
 // echoOnce sends size bytes while it reads the answer, ends its side, and
@@ -85,9 +85,8 @@ func echoOnce(r *spec.Run, addr string, size int) error {
 // reading them, while the second one's pass through.
 func connectionsDoNotMix(r *spec.Run, new New) error {
 	return r.Bubble(func(r *spec.Run) error {
-		ln := listen()
-		s, err := serve(r, new, Options{}, ln)
-		if err != nil {
+		ln := listen(r)
+		if _, err := serve(r, new, Options{}, ln); err != nil {
 			return err
 		}
 		a, b := ln.dial(), ln.dial()
@@ -108,14 +107,14 @@ func connectionsDoNotMix(r *spec.Run, new New) error {
 		b.Close()
 		<-writingA
 		<-writingB
-		return s.shutdown(time.Minute)
+		return nil
 	})
 }
 
 const flood = 64 << 20 // far more than the kernel's buffers hold on both sides
 
 func slowReaderIsWaitedFor(r *spec.Run, new New) error {
-	s, addr, err := serveTCP(r, new, Options{})
+	_, addr, err := serveTCP(r, new, Options{})
 	if err != nil {
 		return err
 	}
@@ -146,7 +145,7 @@ func slowReaderIsWaitedFor(r *spec.Run, new New) error {
 		return spec.Fail("all 64 MiB to be taken", "%v", err)
 	}
 	c.Close()
-	return s.shutdown(time.Minute)
+	return nil
 }
 
 func writeCounting(c io.Writer, p []byte, taken *atomic.Int64) error {

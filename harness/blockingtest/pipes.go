@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/asynclab/asynclab/harness/spec"
 )
 
 // errSpinning ends a server that calls Accept over and over in no time.
@@ -19,19 +21,26 @@ type pipes struct {
 	mu       sync.Mutex // guards the following
 	script   []error    // what the next calls of Accept return, before any connection
 	calls    []time.Time
-	accepted int // connections handed out
-	open     int // of those, not closed by the server yet
+	clients  []net.Conn // the clients' ends
+	accepted int        // connections handed out
+	open     int        // of those, not closed by the server yet
 }
 
 // listen returns a listener whose first Accepts return the errors of script.
-func listen(script ...error) *pipes {
-	return &pipes{waiting: make(chan net.Conn, 1000), closed: make(chan struct{}), script: script}
+// When the check ends, its clients leave.
+func listen(r *spec.Run, script ...error) *pipes {
+	p := &pipes{waiting: make(chan net.Conn, 1000), closed: make(chan struct{}), script: script}
+	r.Cleanup(p.hangUp)
+	return p
 }
 
 // dial returns the client's end of a new connection, which waits in the backlog
 // until the server accepts it.
 func (p *pipes) dial() net.Conn {
 	client, server := net.Pipe()
+	p.mu.Lock()
+	p.clients = append(p.clients, client)
+	p.mu.Unlock()
 	p.waiting <- &counted{Conn: server, p: p}
 	return client
 }
@@ -41,6 +50,14 @@ func (p *pipes) fail(errs ...error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.script = append(p.script, errs...)
+}
+
+func (p *pipes) hangUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.clients {
+		c.Close()
+	}
 }
 
 func (p *pipes) Accept() (net.Conn, error) {

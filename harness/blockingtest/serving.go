@@ -20,8 +20,9 @@ type serving struct {
 	ended <-chan error // gets what Serve returned
 }
 
-// serve makes a server and lets it serve ln. The server is shut down, by force
-// if need be, when the check ends.
+// serve makes a server and lets it serve ln. When the check ends the server is
+// shut down by force and ln is closed, which ends a server that cannot be shut
+// down yet: a rule that is not about Shutdown does not ask for it.
 func serve(r *spec.Run, new New, o Options, ln net.Listener) (*serving, error) {
 	s, err := new(o)
 	if err != nil {
@@ -31,7 +32,8 @@ func serve(r *spec.Run, new New, o Options, ln net.Listener) (*serving, error) {
 	r.Cleanup(func() {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
-		s.Shutdown(now)
+		go s.Shutdown(now)
+		ln.Close()
 	})
 	return &serving{Server: s, r: r, ended: ended}, nil
 }

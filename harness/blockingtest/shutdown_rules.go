@@ -80,7 +80,7 @@ func stuck(r *spec.Run, ln *pipes, n int) (net.Conn, []byte, error) {
 
 func shutdownFinishes(r *spec.Run, new New) error {
 	return r.Bubble(func(r *spec.Run) error {
-		ln := listen()
+		ln := listen(r)
 		s, err := serve(r, new, Options{IdleTimeout: time.Hour, WriteTimeout: time.Hour}, ln)
 		if err != nil {
 			return err
@@ -116,7 +116,7 @@ func shutdownFinishes(r *spec.Run, new New) error {
 
 func shutdownEndsIdle(r *spec.Run, new New) error {
 	return r.Bubble(func(r *spec.Run) error {
-		ln := listen()
+		ln := listen(r)
 		s, err := serve(r, new, Options{IdleTimeout: time.Hour}, ln)
 		if err != nil {
 			return err
@@ -146,7 +146,7 @@ func shutdownEndsIdle(r *spec.Run, new New) error {
 
 func shutdownForces(r *spec.Run, new New) error {
 	return r.Bubble(func(r *spec.Run) error {
-		ln := listen()
+		ln := listen(r)
 		s, err := serve(r, new, Options{}, ln)
 		if err != nil {
 			return err
