@@ -2,6 +2,7 @@ package epoll
 
 import (
 	"context"
+	"encoding/binary"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,8 +50,7 @@ func (s *Server) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock() // so that release cannot close wakefd in between
 	if !s.released {
-		one := [8]byte{7: 1} // any 64-bit number but 0
-		unix.Write(s.wakefd, one[:])
+		unix.Write(s.wakefd, binary.NativeEndian.AppendUint64(nil, 1))
 	}
 }
 

@@ -1,0 +1,204 @@
+package eventloop
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	newBuffer  = 4 << 10  // capacity of a fresh out buffer, in bytes
+	keptBuffer = 64 << 10 // a larger one is left to the garbage collector
+)
+
+// buffer is bytes on their way out: b[off:] is still to be written.
+type buffer struct {
+	b   []byte
+	off int
+}
+
+// buffers are the out buffers not in use. A connection holds one only while it
+// has something queued.
+var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, newBuffer)} }}
+
+func (b *buffer) recycle() {
+	if cap(b.b) > keptBuffer {
+		return // a burst must not leave its memory behind
+	}
+	b.b, b.off = b.b[:0], 0
+	buffers.Put(b)
+}
+
+// Send queues msg as one frame: all of it or, with an error, nothing. It copies
+// msg, never blocks, and may be called from any goroutine; frames leave in the
+// order of the calls. What a callback sends is written together when it
+// returns: one system call for a burst of replies. After Close, Abort or the
+// peer's end it returns net.ErrClosed; if more than MaxQueued bytes would be
+// queued, ErrQueueFull.
+func (c *Conn) Send(msg []byte) error {
+	if int64(len(msg)) > math.MaxUint32 {
+		return fmt.Errorf("eventloop: send %d bytes: a frame's length has 32 bits: %w", len(msg), ErrTooLarge)
+	}
+	return c.enqueue(msg, true)
+}
+
+// Write queues p as it is, without a length in front: all of it or, with an
+// error, nothing. Otherwise as Send.
+func (c *Conn) Write(p []byte) (int, error) {
+	if err := c.enqueue(p, false); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (c *Conn) enqueue(p []byte, framed bool) error {
+	size := len(p)
+	if framed {
+		size += headerSize
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended.Load() {
+		return net.ErrClosed
+	}
+	if int(c.queued.Load())+size > c.loop.opts.MaxQueued {
+		return ErrQueueFull
+	}
+	if size == 0 {
+		return nil
+	}
+	c.queued.Add(int64(size))
+	if c.out == nil {
+		c.out = buffers.Get().(*buffer)
+	}
+	if framed {
+		c.out.b = appendFrame(c.out.b, p)
+	} else {
+		c.out.b = append(c.out.b, p...)
+	}
+	c.askForFlush()
+	return nil
+}
+
+// askForFlush makes sure that a flush will come. The caller holds mu.
+func (c *Conn) askForFlush() {
+	if !c.dirty {
+		c.dirty = true
+		c.loop.inbox.flushLater(c)
+	}
+}
+
+// cork makes sends gather in out until the flush at the end of serve, which
+// is sure to come: nobody needs to ask for it.
+func (c *Conn) cork() {
+	c.mu.Lock()
+	c.dirty = true
+	c.mu.Unlock()
+}
+
+// congested reports whether too much is queued for c to be read.
+func (c *Conn) congested() bool {
+	return int(c.queued.Load()) > c.loop.opts.MaxQueued/2
+}
+
+// flush writes what is queued and does what follows from it: ends the
+// connection, or has it served again when it can go on reading. writable says
+// that epoll has reported room since the kernel's buffer was full. Every change
+// of a connection's state ends here. Loop goroutine only.
+func (l *Loop) flush(c *Conn, writable bool) {
+	if c.phase == closed {
+		return
+	}
+	if aborted, cause := c.uncork(); aborted {
+		l.teardown(c, cause)
+		return
+	}
+	if !c.armed || writable {
+		if err := l.writeQueued(c); err != nil {
+			l.teardown(c, err)
+			return
+		}
+	}
+	if c.ended.Load() && c.phase == serving && c.queued.Load() == 0 {
+		l.finish(c)
+	}
+	if c.wantsTurn() && !c.isReady {
+		c.isReady = true
+		l.ready = append(l.ready, c)
+	}
+}
+
+// uncork takes note of what is asked so far. What is asked from here on asks
+// for a flush of its own.
+func (c *Conn) uncork() (aborted bool, cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dirty = false
+	return c.aborted, c.cause
+}
+
+// writeQueued writes what is queued, and arms EPOLLOUT when the kernel does not
+// take it all. Two rounds: the rest of the last time, and what was queued
+// behind it. A goroutine that sends without pause cannot keep the loop here.
+func (l *Loop) writeQueued(c *Conn) error {
+	for range 2 {
+		if !c.take() {
+			break
+		}
+		n, err := writeSome(c.fd, c.rest.b[c.rest.off:])
+		if err != nil {
+			return os.NewSyscallError("write", err)
+		}
+		c.rest.off += n
+		c.queued.Add(int64(-n))
+		if c.rest.off < len(c.rest.b) {
+			return l.armWrite(c, true) // the kernel's buffer is full
+		}
+		c.rest.recycle()
+		c.rest = nil
+	}
+	return l.armWrite(c, false)
+}
+
+// take makes sure that rest is what is to be written next, if anything is. Out
+// goes behind rest and never beside it: this is what keeps the order.
+func (c *Conn) take() bool {
+	if c.rest != nil {
+		return true
+	}
+	c.mu.Lock()
+	c.rest, c.out = c.out, nil
+	c.mu.Unlock()
+	return c.rest != nil
+}
+
+// armWrite arms or disarms EPOLLOUT, if that is a change. Arming reports room
+// that there is already, so none is missed.
+func (l *Loop) armWrite(c *Conn, on bool) error {
+	if c.armed == on {
+		return nil
+	}
+	c.armed = on
+	return os.NewSyscallError("epoll_ctl", l.control(unix.EPOLL_CTL_MOD, c.fd, c.generation, interest(on)))
+}
+
+// writeSome is one write(2): how much the kernel took, 0 when its buffer is
+// full.
+func writeSome(fd int, p []byte) (n int, err error) {
+	for {
+		switch n, err = unix.Write(fd, p); err {
+		case nil:
+			return n, nil
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return 0, nil
+		default:
+			return 0, err
+		}
+	}
+}
