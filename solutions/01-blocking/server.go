@@ -32,11 +32,11 @@ type Options struct {
 }
 
 // A Server echoes what its connections send. Make one with [New].
-//
-// Invariants: a connection is in conns from before its goroutine starts until
-// after it is closed. tasks counts Serve and every connection's goroutine.
-// After draining is set, nothing is added to either.
 type Server struct {
+	// A connection is in conns from before its goroutine starts until after it
+	// is closed. tasks counts Serve and every connection's goroutine. Once
+	// draining is set, nothing is added to either.
+
 	opt   Options       // immutable after New
 	slots chan struct{} // holds one token per connection served; nil: no bound
 	quit  chan struct{} // closed when draining begins
