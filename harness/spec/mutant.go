@@ -54,7 +54,7 @@ func (s Suite[N]) Refuses(t *testing.T, mutants []Mutant[N]) {
 		t.Run(m.Name, func(t *testing.T) {
 			rule := s.rule(t, m.Rule)
 			if os.Getenv(inChild) != "" {
-				rule.Deadline = min(rule.deadline(), mutantDeadline)
+				rule.Deadline, grace = min(rule.deadline(), mutantDeadline), 2*time.Second
 				s.check(t, rule, m.New)
 				return
 			}
