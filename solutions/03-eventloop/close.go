@@ -112,7 +112,7 @@ func (l *Loop) pollLingering() {
 
 // discard reads once and throws away, and closes at the peer's end.
 func (l *Loop) discard(c *Conn) {
-	n, err := unix.Read(c.fd, l.buf)
+	n, err := read(c.fd, l.buf)
 	switch {
 	case err == unix.EAGAIN:
 		c.readable = false

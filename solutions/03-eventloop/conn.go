@@ -32,7 +32,7 @@ const (
 // Conn is one connection of a Loop. Its methods may be called from any
 // goroutine, also after it has closed.
 //
-// An idle Conn costs its fields and 8 bytes in the loop's table, about 200
+// An idle Conn costs its fields and 8 bytes in the loop's table, about 170
 // bytes in all: it holds no buffer.
 type Conn struct {
 	loop       *Loop          // immutable

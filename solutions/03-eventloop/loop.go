@@ -5,7 +5,7 @@
 // Read the files in this order: loop.go (the loop), poll.go (epoll), listen.go
 // and conn.go (how a connection begins and what it is), read.go and frame.go
 // (bytes in), write.go (bytes out), close.go (how it ends), wake.go (other
-// goroutines), timer.go, shutdown.go, errors.go.
+// goroutines), timer.go, shutdown.go, errors.go, sys.go.
 //
 // Edge-triggered means that epoll reports a change once (epoll(7)): "has become
 // readable", not "is readable". That saves system calls, and lays a duty on the
@@ -177,10 +177,11 @@ func (l *Loop) loop() error {
 
 // dispatch acts on one event.
 //
-// An event may be stale: its connection was closed since epoll_wait returned,
-// and accept has given the descriptor to a new one. The generation tells: it is
-// in the event, as it was when the connection was registered, and no two
-// connections of a loop share one.
+// An event may be stale: meant for a connection that was closed since, while
+// accept has given its descriptor to a new one. The generation tells: the event
+// has the one that was registered, and no two connections of a loop share one.
+// A turn is ordered so that this is rare (a connection ends in its own event,
+// or after all events), but safety here must not hang on the order of a turn.
 func (l *Loop) dispatch(ev *unix.EpollEvent) {
 	fd, generation := int(ev.Fd), ev.Pad
 	if generation == 0 { // not a connection

@@ -60,7 +60,7 @@ func (c *Conn) canRead() bool {
 func (l *Loop) readOnce(c *Conn) {
 	buf, kept := l.space(c)
 	buf = buf[:kept+min(len(buf)-kept, c.quota)]
-	n, err := unix.Read(c.fd, buf[kept:])
+	n, err := read(c.fd, buf[kept:])
 	switch {
 	case err == unix.EAGAIN:
 		c.readable = false

@@ -190,7 +190,7 @@ func (l *Loop) armWrite(c *Conn, on bool) error {
 // full.
 func writeSome(fd int, p []byte) (n int, err error) {
 	for {
-		switch n, err = unix.Write(fd, p); err {
+		switch n, err = write(fd, p); err {
 		case nil:
 			return n, nil
 		case unix.EINTR:
