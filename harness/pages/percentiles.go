@@ -1,0 +1,111 @@
+package pages
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"image/color"
+	"math"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// A Series is one line of a percentile plot. The histogram's values are
+// microseconds.
+type Series struct {
+	Name string
+	Hist *hdrhistogram.Histogram
+}
+
+// palette tells series apart also for readers who do not see all colours.
+var palette = []color.Color{
+	color.RGBA{R: 0x00, G: 0x5f, B: 0xa3, A: 0xff}, // blue
+	color.RGBA{R: 0xc8, G: 0x55, B: 0x00, A: 0xff}, // orange
+	color.RGBA{R: 0x2e, G: 0x7d, B: 0x32, A: 0xff}, // green
+	color.RGBA{R: 0x7b, G: 0x1f, B: 0xa2, A: 0xff}, // purple
+}
+
+// Percentiles draws latency by percentile as SVG: the horizontal axis gives
+// each further nine as much room as the one before, the vertical one is
+// logarithmic, in microseconds.
+func Percentiles(title string, series ...Series) (template.HTML, error) {
+	p := plot.New()
+	p.Title.Text = title
+	p.X.Label.Text = "percentile"
+	p.Y.Label.Text = "latency, µs"
+	p.X.Tick.Marker = nines{}
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{}
+	p.Legend.Top, p.Legend.Left = true, true
+	p.Add(plotter.NewGrid())
+	low, high := math.Inf(1), 1.0
+	for i, s := range series {
+		points := points(s.Hist)
+		if len(points) == 0 {
+			continue
+		}
+		line, err := plotter.NewLine(points)
+		if err != nil {
+			return "", fmt.Errorf("plot %s: %w", s.Name, err)
+		}
+		line.Width, line.Color = vg.Points(1.8), palette[i%len(palette)]
+		if i%2 == 1 {
+			line.Dashes = []vg.Length{vg.Points(5), vg.Points(3)}
+		}
+		p.Add(line)
+		p.Legend.Add(s.Name, line)
+		low, high = min(low, points[0].Y), max(high, points[len(points)-1].Y)
+	}
+	if math.IsInf(low, 1) {
+		return "", fmt.Errorf("plot %q: no latency was recorded", title)
+	}
+	p.X.Min, p.X.Max = 0, 5
+	p.Y.Min, p.Y.Max = low/1.5, high*1.5
+	return svg(p, 18*vg.Centimeter, 9*vg.Centimeter)
+}
+
+// points are a histogram's percentiles, from the median's half to the last
+// recorded value, at most five nines.
+func points(h *hdrhistogram.Histogram) plotter.XYs {
+	if h == nil || h.TotalCount() == 0 {
+		return nil
+	}
+	var xys plotter.XYs
+	for x := 0.0; x <= 5; x += 0.02 {
+		tail := math.Pow(10, -x)
+		if tail*float64(h.TotalCount()) < 1 {
+			break // fewer than one sample lies beyond
+		}
+		v := h.ValueAtQuantile(100 * (1 - tail))
+		xys = append(xys, plotter.XY{X: x, Y: float64(max(v, 1))})
+	}
+	return xys
+}
+
+// nines marks the horizontal axis.
+type nines struct{}
+
+func (nines) Ticks(_, _ float64) []plot.Tick {
+	return []plot.Tick{
+		{Value: 0, Label: "0"}, {Value: -math.Log10(0.5), Label: "50%"}, {Value: 1, Label: "90%"}, {Value: 2, Label: "99%"},
+		{Value: 3, Label: "99.9%"}, {Value: 4, Label: "99.99%"}, {Value: 5, Label: "99.999%"},
+	}
+}
+
+func svg(p *plot.Plot, w, h vg.Length) (template.HTML, error) {
+	canvas := vgsvg.New(w, h)
+	p.Draw(draw.New(canvas))
+	var b bytes.Buffer
+	if _, err := canvas.WriteTo(&b); err != nil {
+		return "", err
+	}
+	// Inside a page there is no XML prologue.
+	if i := bytes.Index(b.Bytes(), []byte("<svg")); i > 0 {
+		b.Next(i)
+	}
+	return template.HTML(b.String()), nil
+}
