@@ -1,0 +1,62 @@
+# The student's commands. LAB is a lab's number or name (03, 3, eventloop),
+# SIDE is labs (yours, the default) or solutions (the reference).
+# Exit statuses are make's own here; the finer ones are those of .asynclab/bin/lab.
+
+LAB ?=
+SIDE ?= labs
+ARGS ?=
+
+bin := .asynclab/bin/lab
+lab = @go build -o $(bin) ./harness/cmd/lab && $(bin)
+side = --side $(SIDE)
+json = $(if $(JSON),--json)
+yes = $(if $(YES),--yes)
+
+.DEFAULT_GOAL := help
+.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak demo test skeletons
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@echo "  LAB=03 (or 3, eventloop) names the lab; SIDE=solutions looks at the reference"
+
+check: ## build, check every rule, measure the targets, count the points [LAB= SIDE= JSON=1 ALL=1 TARGETS=0]
+	$(lab) check $(LAB) $(side) $(json) $(if $(ALL),--all) $(if $(filter 0,$(TARGETS)),--no-targets) $(ARGS)
+
+watch: ## check the rules again whenever you save a file [LAB=]
+	$(lab) watch $(LAB) $(ARGS)
+
+hint: ## the next hint for the first check that failed [LAB=]
+	$(lab) hint $(LAB) $(ARGS)
+
+compare: ## your targets beside the reference's, with a page of latency curves [LAB=]
+	$(lab) compare $(LAB) $(ARGS)
+
+profile: ## where the time and memory go, beside the reference's [LAB= SIDE=]
+	$(lab) profile $(LAB) $(side) $(ARGS)
+
+adopt: ## put the reference in place of your code, which is kept [LAB= YES=1]
+	$(lab) adopt $(LAB) $(yes) $(ARGS)
+
+reset: ## put the skeleton in place of your code, which is kept [LAB= YES=1]
+	$(lab) reset $(LAB) $(yes) $(ARGS)
+
+progress: ## points by lab; with LAB=, that lab's history
+	$(lab) progress $(LAB) $(ARGS)
+
+doctor: ## what this machine gives the labs, and how to mend what is short [JSON=1]
+	$(lab) doctor $(json) $(ARGS)
+
+mutants: ## the wrong implementations, and the check that refuses each [LAB=]
+	$(lab) mutants $(LAB) $(ARGS)
+
+soak: ## the reference 50 times in a row with two CPU hogs beside it [LAB= SIDE=labs N=50]
+	$(lab) soak $(LAB) --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(if $(N),--runs $(N)) $(ARGS)
+
+demo: ## 15 seconds of the event loop under a swarm of clients, live
+	$(lab) demo $(ARGS)
+
+test: ## the course's own tests: format, vet, staticcheck, harness, solutions
+	@scripts/test.sh
+
+skeletons: ## for authors: store the skeletons that make reset puts back
+	$(lab) skeletons --write

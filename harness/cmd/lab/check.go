@@ -1,0 +1,318 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/asynclab/asynclab/harness/course"
+	"github.com/asynclab/asynclab/harness/report"
+	"github.com/spf13/cobra"
+)
+
+// checkOptions is what the student may ask for.
+type checkOptions struct {
+	side      string
+	json      bool
+	all       bool // every failure in full
+	targets   bool // also when a rule failed
+	noTargets bool
+	first     map[string]bool // rules to run before the others; nil for the suite's order
+}
+
+func checkCommand() *cobra.Command {
+	var o checkOptions
+	cmd := &cobra.Command{
+		Use:   "check [LAB]",
+		Short: "build, check every rule, measure the targets, count the points",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := findClone()
+			if err != nil {
+				return err
+			}
+			lab, err := labNamed(args, c.nextUnfinished)
+			if err != nil {
+				return err
+			}
+			s, err := sideOf(lab, o.side)
+			if err != nil {
+				return err
+			}
+			r, err := c.checkAndSave(cmd.Context(), s, o, cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			return ended(r.Exit)
+		},
+	}
+	sideFlag(cmd, &o.side)
+	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON document and nothing else")
+	cmd.Flags().BoolVar(&o.all, "all", false, "show every failure in full")
+	cmd.Flags().BoolVar(&o.targets, "targets", false, "measure the targets even when a rule fails")
+	cmd.Flags().BoolVar(&o.noTargets, "no-targets", false, "check the rules only")
+	return cmd
+}
+
+func sideFlag(cmd *cobra.Command, to *string) {
+	cmd.Flags().StringVar(to, "side", "labs", "labs (yours) or solutions (the reference)")
+}
+
+// checkAndSave checks one side, prints the report, and remembers it.
+func (c clone) checkAndSave(ctx context.Context, s side, o checkOptions, out io.Writer) (*report.Check, error) {
+	shown := out
+	if o.json {
+		shown = io.Discard
+	}
+	k := newChecker(c, s, o, shown)
+	defer k.screen.close()
+	err := k.check(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k.report.Next = c.whatNext(k.report, s)
+	if err := c.remember(k.report); err != nil {
+		return nil, fmt.Errorf("remember the result in %s: %w", c.state(), err)
+	}
+	k.screen.status("")
+	if o.json {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return k.report, encoder.Encode(k.report)
+	}
+	fmt.Fprint(out, k.text.Summary(k.report, o.all))
+	return k.report, nil
+}
+
+// A checker is one check of one side.
+type checker struct {
+	clone
+	side   side
+	o      checkOptions
+	screen *screen
+	text   report.Text
+	report *report.Check
+	race   bool
+	work   string // folder of the binaries
+}
+
+func newChecker(c clone, s side, o checkOptions, out io.Writer) *checker {
+	return &checker{clone: c, side: s, o: o, screen: newScreen(out), text: report.TextFor(out),
+		report: &report.Check{Format: 1, Time: time.Now().UTC().Truncate(time.Second), Lab: s.Lab, Dir: s.Dir, Side: s.Name, Folder: s.Folder, Handout: s.Handout,
+			Rules: []report.Rule{}, Targets: []report.Target{}}}
+}
+
+// check fills the report. Its error is for what is not the lab's fault.
+func (k *checker) check(ctx context.Context) error {
+	began := time.Now()
+	work, done, err := k.workspace()
+	if err != nil {
+		return err
+	}
+	defer done()
+	k.work = work
+	k.report.NoRaceDetector = k.noRace(ctx)
+	k.race = k.report.NoRaceDetector == ""
+	k.screen.line(k.text.Header(k.report))
+
+	err = k.stages(ctx)
+	var compiler *buildError
+	var empty *emptySuite
+	switch {
+	case errors.As(err, &compiler):
+		k.report.Outcome, k.report.Faults = report.NotBuilt, k.relativeFaults(compiler.faults)
+	case errors.As(err, &empty):
+		k.report.Outcome, k.report.Message = report.JudgeBroken, empty.Error()+":\n"+lastLines(empty.output, 20)
+	case err != nil:
+		return err
+	}
+	k.report.Conclude()
+	k.report.Seconds = time.Since(began).Seconds()
+	return nil
+}
+
+// stages goes from source to verdicts: build, list, rules and vet, targets.
+func (k *checker) stages(ctx context.Context) error {
+	k.screen.status("building %s (the first time takes longest)", k.side.Folder)
+	b, err := k.build(ctx, k.work, k.side.Folder, k.race)
+	if err != nil {
+		return err
+	}
+	k.report.Rules, k.report.Targets, err = k.list(ctx, b)
+	if err != nil {
+		return err
+	}
+	if err := k.rules(ctx, b); err != nil || k.report.Outcome == report.NotStarted {
+		return err
+	}
+	failed := k.report.FirstFailure() != nil || len(k.report.Faults) > 0
+	if k.o.noTargets || failed && !k.o.targets || len(k.report.Targets) == 0 {
+		return nil
+	}
+	return k.targets(ctx)
+}
+
+// rules checks them all. The first answer says whether the lab was started;
+// only then is go vet worth its time.
+func (k *checker) rules(ctx context.Context, b binary) error {
+	vetted := false
+	for n, i := range k.order() {
+		r := &k.report.Rules[i]
+		k.screen.status("%d of %d  %s", n+1, len(k.report.Rules), r.Name)
+		verdict, finding, started, err := k.runRule(ctx, b, r.Name)
+		if err != nil {
+			return err
+		}
+		if !started {
+			k.report.Outcome = report.NotStarted
+			k.report.Message = strings.Replace(finding.Happened, "README.md", k.side.Handout, 1)
+			return nil
+		}
+		r.Verdict, r.Finding = verdict, finding
+		k.screen.line(k.text.RuleLine(*r))
+		if !vetted {
+			vetted = true
+			if err := k.vet(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// order is the suite's, with the rules asked for first in front.
+func (k *checker) order() []int {
+	var first, rest []int
+	for i, r := range k.report.Rules {
+		if k.o.first[r.Name] {
+			first = append(first, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	return append(first, rest...)
+}
+
+func (k *checker) vet(ctx context.Context) error {
+	k.screen.status("go vet ./%s", k.side.Folder)
+	out, err := k.goTool(ctx, "vet", "./"+k.side.Folder)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		k.report.Faults = k.relativeFaults(faultsIn(out))
+	}
+	return nil
+}
+
+func (k *checker) relativeFaults(faults []report.Fault) []report.Fault {
+	for i := range faults {
+		faults[i].At = k.relative(faults[i].At)
+		faults[i].Text = k.relative(faults[i].Text)
+	}
+	return faults
+}
+
+// targets measures them all, without the race detector, whose cost would be
+// the figure.
+func (k *checker) targets(ctx context.Context) error {
+	k.screen.status("building without the race detector, to measure")
+	own, err := k.build(ctx, k.work, k.side.Folder, false)
+	if err != nil {
+		return err
+	}
+	built := map[string]binary{own.folder: own}
+	for i := range k.report.Targets {
+		t := &k.report.Targets[i]
+		p, err := k.pair(ctx, own, t, built)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		err = k.decideTarget(ctx, p, t, func(round int) {
+			k.screen.status("measuring %s, round %d", t.Name, round)
+		})
+		if err != nil {
+			return err
+		}
+		t.Millis = time.Since(began).Milliseconds()
+		k.screen.line(k.text.TargetLine(*t))
+	}
+	return nil
+}
+
+// pair finds what t is compared with, and builds it once.
+func (k *checker) pair(ctx context.Context, own binary, t *report.Target, built map[string]binary) (pair, error) {
+	folder, err := baselineFolder(k.side, t.Against)
+	if err != nil || folder == "" {
+		return pair{own: own}, err
+	}
+	t.Against = folder
+	b, ok := built[folder]
+	if !ok {
+		k.screen.status("building the baseline, %s", folder)
+		if b, err = k.build(ctx, k.work, folder, false); err != nil {
+			return pair{}, fmt.Errorf("build the baseline %s (git checkout %s puts it back): %w", folder, folder, err)
+		}
+		built[folder] = b
+	}
+	return pair{own: own, other: &b}, nil
+}
+
+// remember keeps the line of the history and the whole last report, which
+// hint and watch read.
+func (c clone) remember(r *report.Check) error {
+	if err := c.history().Append(report.EntryOf(r)); err != nil {
+		return err
+	}
+	if err := c.forgetHints(r); err != nil {
+		return err
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(c.lastReport(r.Dir, r.Side), text, 0o644)
+}
+
+func (c clone) lastReport(dir, side string) string {
+	return c.state("last-" + dir + "-" + side + ".json")
+}
+
+// whatNext says what to do after a check, most useful first.
+func (c clone) whatNext(r *report.Check, s side) []string {
+	again := "make check LAB=" + s.Lab
+	switch r.Outcome {
+	case report.NotBuilt:
+		return []string{"fix the compile error first, then: " + again}
+	case report.NotVetted:
+		return []string{"mend what go vet says, then: " + again}
+	case report.NotStarted:
+		return []string{"read " + s.Handout, "keep a second terminal open with: make watch LAB=" + s.Lab}
+	case report.TooNoisy:
+		return []string{"close other programs and run again: " + again}
+	case report.TargetsSkipped:
+		return []string{"measure the targets too: " + again}
+	case report.AllPoints:
+		return append([]string{"see your code beside the reference: make compare LAB=" + s.Lab}, nextLab(s)...)
+	case report.JudgeBroken:
+		return []string{"this is not your code's fault: run make doctor, then see what changed in git diff -- harness solutions"}
+	}
+	return []string{"hint: make hint LAB=" + s.Lab}
+}
+
+func nextLab(s side) []string {
+	after := false
+	for _, lab := range course.Labs {
+		if after && lab.Built {
+			return []string{"go on with labs/" + lab.Dir() + "/README.md"}
+		}
+		after = after || lab.ID == s.Lab
+	}
+	return nil
+}
