@@ -14,8 +14,11 @@ const (
 )
 
 // Close sends what is queued and then closes the connection; OnClose gets nil.
-// Nothing is received any more. It returns at once and always nil. Any
-// goroutine, any number of times.
+// Nothing is received any more. It returns at once and always nil; OnClose
+// follows when the peer's kernel has acknowledged the last byte, or 5 s after
+// it was handed to ours. A peer that takes nothing holds up what is queued for
+// as long as it likes: bound that with AfterFunc and Abort. Any goroutine, any
+// number of times.
 func (c *Conn) Close() error {
 	c.end(nil)
 	return nil

@@ -18,7 +18,7 @@ var eventfdOne = binary.NativeEndian.AppendUint64(nil, 1)
 //
 // No wake-up is lost: the loop looks whether the inbox is empty and declares
 // itself asleep in one critical section (sleep), and so does each producer put
-// its item and read that declaration (put). Whichever comes first, either the
+// its item and read that declaration (Post, adopt, flushLater). Whichever comes first, either the
 // loop sees the item or the producer sees the sleeper, and writes to the
 // eventfd. As a producer withdraws the declaration, a thousand sends to a
 // sleeping loop cost one write, and a send to one that is awake costs none.
