@@ -2,9 +2,9 @@
 # SIDE is labs (yours, the default) or solutions (the reference).
 # Exit statuses are make's own here; the finer ones are those of .asynclab/bin/lab.
 
-LAB ?=
-SIDE ?= labs
-ARGS ?=
+LAB =
+SIDE = labs
+ARGS =
 
 bin := .asynclab/bin/lab
 lab = @go build -o $(bin) ./harness/cmd/lab && $(bin)

@@ -19,6 +19,7 @@ type Entry struct {
 	Outcome Outcome            `json:"outcome"`
 	Points  int                `json:"points"`
 	OutOf   int                `json:"out_of"`
+	First   string             `json:"first,omitempty"` // the first failure
 	Rules   map[string]Verdict `json:"rules,omitempty"`
 	Targets map[string]Figure  `json:"targets,omitempty"`
 }
@@ -34,6 +35,9 @@ type Figure struct {
 func EntryOf(c *Check) Entry {
 	e := Entry{Time: c.Time, Lab: c.Lab, Side: c.Side, Outcome: c.Outcome, Points: c.Points, OutOf: c.OutOf,
 		Rules: map[string]Verdict{}, Targets: map[string]Figure{}}
+	if first := c.FirstFailure(); first != nil {
+		e.First = first.Name
+	}
 	for _, r := range c.Rules {
 		e.Rules[r.Name] = r.Verdict
 	}

@@ -22,6 +22,7 @@ type checkOptions struct {
 	all       bool // every failure in full
 	targets   bool // also when a rule failed
 	noTargets bool
+	watched   bool            // one of many runs: no line in the history
 	first     map[string]bool // rules to run before the others; nil for the suite's order
 }
 
@@ -76,7 +77,7 @@ func (c clone) checkAndSave(ctx context.Context, s side, o checkOptions, out io.
 		return nil, err
 	}
 	k.report.Next = c.whatNext(k.report, s)
-	if err := c.remember(k.report); err != nil {
+	if err := c.remember(k.report, !o.watched); err != nil {
 		return nil, fmt.Errorf("remember the result in %s: %w", c.state(), err)
 	}
 	k.screen.status("")
@@ -264,11 +265,13 @@ func (k *checker) pair(ctx context.Context, own binary, t *report.Target, built 
 	return pair{own: own, other: &b}, nil
 }
 
-// remember keeps the line of the history and the whole last report, which
-// hint and watch read.
-func (c clone) remember(r *report.Check) error {
-	if err := c.history().Append(report.EntryOf(r)); err != nil {
-		return err
+// remember keeps the whole last report, which hint and watch read, and the line
+// of the history.
+func (c clone) remember(r *report.Check, inHistory bool) error {
+	if inHistory {
+		if err := c.history().Append(report.EntryOf(r)); err != nil {
+			return err
+		}
 	}
 	if err := c.forgetHints(r); err != nil {
 		return err

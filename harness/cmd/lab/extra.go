@@ -2,4 +2,7 @@ package main
 
 import "github.com/spf13/cobra"
 
-func extraCommands() []*cobra.Command { return nil }
+func extraCommands() []*cobra.Command {
+	return []*cobra.Command{watchCommand(), hintCommand(), adoptCommand(), resetCommand(), progressCommand(),
+		doctorCommand(), mutantsCommand(), soakCommand(), hogCommand(), skeletonsCommand()}
+}
