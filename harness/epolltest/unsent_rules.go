@@ -1,0 +1,291 @@
+package epolltest
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/asynclab/asynclab/harness/meter"
+	"github.com/asynclab/asynclab/harness/spec"
+)
+
+var unsentRules = []spec.Rule[New]{
+	{
+		Name: "SlowReaderGetsEverything", Group: "unsent", Points: 5, Section: "Step 3: what the kernel does not take",
+		Why: "write(2) on a non-blocking socket takes what fits and returns how much that was; EAGAIN means nothing fitted. Neither is an error. The rest is owed: keep it, and send it when there is room.",
+		Hints: [3]string{
+			"write returned 40,000 of 65,536, or EAGAIN. Where are the other bytes now?",
+			"Copy the rest into the connection and arm EPOLLOUT; on EPOLLOUT write from there. The read buffer is shared: a slice of it is not a copy.",
+			"n, err := unix.Write(fd, p); if err == unix.EAGAIN { n = 0 }; c.unsent = append(c.unsent, p[n:]...); EPOLL_CTL_MOD with EPOLLIN|EPOLLOUT.",
+		},
+		Check: slowReaderGetsEverything,
+	},
+	{
+		Name: "ConnectionsDoNotMix", Group: "unsent", Points: 5, Section: "Step 3: what the kernel does not take",
+		Why: "The loop has one read buffer for everyone, so what is owed to a connection must be copied into something of its own before the next connection's turn.",
+		Hints: [3]string{
+			"A peer gets another peer's bytes. What do two connections share in your server?",
+			"c.unsent = p[n:] keeps a slice of the shared read buffer, which the next read overwrites.",
+			"c.unsent = append(c.unsent, p[n:]...) copies.",
+		},
+		Check: connectionsDoNotMix,
+	},
+	{
+		Name: "SlowReaderBlocksNobody", Group: "unsent", Points: 4, Section: "Step 3: what the kernel does not take",
+		Why: "There is one goroutine. Wherever it waits for one peer, by a blocking write or by trying until the kernel takes the bytes, it lets all the others wait.",
+		Hints: [3]string{
+			"Where in your code can the loop be, when one peer reads nothing?",
+			"Only epoll_wait may wait. After EAGAIN, go back to it.",
+			"One write per event; on EAGAIN keep the rest, arm EPOLLOUT, return.",
+		},
+		Check: slowReaderBlocksNobody,
+	},
+	{
+		Name: "HalfCloseGetsItsAnswer", Group: "unsent", Points: 5, Section: "Step 3: what the kernel does not take",
+		Why: "A peer that has finished sending (shutdown(SHUT_WR)) may still be reading: `printf hello | nc` does so. Its end of file is not the end of what you owe it.",
+		Hints: [3]string{
+			"read returned 0 and the connection is owed a megabyte. What now?",
+			"Note that the peer is done, stop watching EPOLLIN, and close after the last byte owed was written.",
+			"case n == 0: c.eof = true. After each flush: if c.eof && len(c.unsent) == 0 { close }.",
+		},
+		Check: halfCloseGetsItsAnswer,
+	},
+	{
+		Name: "UnsentIsBounded", Group: "bound", Points: 6, Section: "Step 4: the bound",
+		Why: "A peer that sends and never reads must find its own sending stopped, not your memory full. At MaxUnsent the connection is not read: the receive buffer fills, TCP closes the window, and the sender waits.",
+		Hints: [3]string{
+			"How much may you read from a connection that is owed MaxUnsent minus 10 bytes?",
+			"Read at most MaxUnsent - len(unsent). At 0 stop watching EPOLLIN.",
+			"room := min(len(buf), maxUnsent-len(c.unsent)); unix.Read(fd, buf[:room]); interest without EPOLLIN while room is 0.",
+		},
+		Check: unsentIsBounded,
+	},
+	{
+		Name: "ReadingResumes", Group: "bound", Points: 3, Section: "Step 4: the bound",
+		Why: "A connection that is stopped for good is a hang; one that is started again after every byte costs two epoll_ctl calls each time. Resume when at most half is left.",
+		Hints: [3]string{
+			"Who arms EPOLLIN again, and when?",
+			"After each flush look at what is left: at MaxUnsent pause, at half resume, in between leave it as it is.",
+			"switch { case len(c.unsent) >= max: c.paused = true; case len(c.unsent) <= max/2: c.paused = false }.",
+		},
+		Check: readingResumes,
+	},
+	{
+		Name: "NothingSpins", Group: "bound", Points: 7, Section: "Step 5: nothing spins",
+		Why: "Level-triggered epoll reports a condition for as long as it holds. What is reported and not acted on makes the loop turn for ever: a socket with nothing to send is always writable, a paused one stays readable, one at its end of file, too.",
+		Hints: [3]string{
+			"`top` shows a core at 100% and nobody sends. Which event comes again and again? (`strace -c -p PID` shows the loop.)",
+			"Arm EPOLLOUT only while something is owed. Arm EPOLLIN only while you would read: not at the bound, not after the end of file.",
+			"One function computes the interest from the connection's state, and EPOLL_CTL_MOD is called when it differs from what is armed. Leave EPOLLRDHUP out: it stays set like EPOLLIN.",
+		},
+		Check: nothingSpins,
+	},
+}
+
+func slowReaderGetsEverything(r *spec.Run, new New) error {
+	s, err := serve(r, new, Options{})
+	if err != nil {
+		return err
+	}
+	st, err := s.stall(1, 24<<20)
+	if err != nil {
+		return err
+	}
+	if err := st.drain(); err != nil {
+		return err
+	}
+	r.Step("the same connection goes on")
+	return st.echo(pattern(2, 4<<20))
+}
+
+func connectionsDoNotMix(r *spec.Run, new New) error {
+	s, err := serve(r, new, Options{MaxUnsent: 256 << 10})
+	if err != nil {
+		return err
+	}
+	a, err := s.stall(1, 16<<20)
+	if err != nil {
+		return err
+	}
+	b, err := s.stall(2, 16<<20)
+	if err != nil {
+		return err
+	}
+	c, err := s.dial()
+	if err != nil {
+		return err
+	}
+	r.Step("a third client gets an echo")
+	if err := c.echo(pattern(3, 1<<20)); err != nil {
+		return err
+	}
+	if err := a.drain(); err != nil {
+		return err
+	}
+	return b.drain()
+}
+
+func slowReaderBlocksNobody(r *spec.Run, new New) error {
+	s, err := serve(r, new, Options{})
+	if err != nil {
+		return err
+	}
+	if _, err := s.stall(1, 64<<20); err != nil {
+		return err
+	}
+	r.Step("another client gets an echo")
+	c, err := s.dial()
+	if err != nil {
+		return err
+	}
+	return c.echo(pattern(2, 1<<20))
+}
+
+func halfCloseGetsItsAnswer(r *spec.Run, new New) error {
+	const bound = 1 << 20
+	s, err := serve(r, new, Options{MaxUnsent: bound})
+	if err != nil {
+		return err
+	}
+	c, sent, err := s.halfClosed(bound)
+	if err != nil {
+		return err
+	}
+	r.Step("it reads")
+	if err := c.expect(sent); err != nil {
+		return err
+	}
+	return c.expectEnd()
+}
+
+// halfClosed is a client that has ended its sending side while the server,
+// which has read all of it and the end, still owes it bytes.
+func (s *serving) halfClosed(maxUnsent int) (*client, []byte, error) {
+	c, sent, err := s.arrive(1, maxUnsent/2)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.r.Step("it ends its sending side; the server reads the end")
+	if err := c.CloseWrite(); err != nil {
+		return nil, nil, s.explain(spec.Fail("the connection to stay while bytes are owed", "%v", plain(err)))
+	}
+	err = s.r.Until("the server to read to the end of the stream", func() bool {
+		q, err := c.queues()
+		return err == nil && q.clientSend == 0 && q.serverReceive == 0
+	})
+	return c, sent, s.explain(err)
+}
+
+func unsentIsBounded(r *spec.Run, new New) error {
+	for _, bound := range []int{0, 100_000} {
+		s, err := serve(r, new, Options{MaxUnsent: bound})
+		if err != nil {
+			return err
+		}
+		if bound == 0 {
+			bound = 1 << 20
+		}
+		if err := s.takesNoMoreThan(bound); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *serving) takesNoMoreThan(bound int) error {
+	st, err := s.stall(1, 64<<20)
+	if err != nil {
+		return err
+	}
+	if st.took == int64(len(st.sent)) {
+		return spec.Fail("the server to stop reading while its peer takes nothing", "it took all 64 MiB and holds %d bytes of them", st.owes)
+	}
+	if st.owes > int64(bound) {
+		return spec.Fail(fmt.Sprintf("the server to owe at most MaxUnsent, %d bytes", bound), "it holds %d", st.owes)
+	}
+	return st.drain()
+}
+
+// readingResumes lets the client of a stalled connection read in small steps,
+// and looks at what the server owes after each.
+func readingResumes(r *spec.Run, new New) error {
+	const bound = 16 << 20 // several times what one EPOLLOUT makes room for
+	s, err := serve(r, new, Options{MaxUnsent: bound})
+	if err != nil {
+		return err
+	}
+	st, err := s.stall(1, 64<<20)
+	if err != nil {
+		return err
+	}
+	if st.owes < bound*9/10 {
+		return spec.Fail(fmt.Sprintf("a connection to be read until MaxUnsent, %d bytes, are owed", bound), "reading stopped at %d", st.owes)
+	}
+	r.Step("it reads 1 MiB at a time")
+	least, resumed := st.owes, false
+	for at := 0; at < 28<<20; at += 1 << 20 {
+		if err := st.expect(st.sent[at : at+1<<20]); err != nil {
+			return err
+		}
+		owes, err := st.owed(st.taken.Load()-int64(at+1<<20), 2)
+		if err != nil {
+			return err
+		}
+		least = min(least, owes)
+		resumed = resumed || owes > least+bound/4
+	}
+	r.Step("the server's debt fell from %d to %d KiB", st.owes>>10, least>>10)
+	if least > bound*8/10 {
+		return spec.Fail("reading to resume when at most half of MaxUnsent is left", "it resumed with %d%% left", least*100/bound)
+	}
+	if least < bound/8 || !resumed {
+		return spec.Fail("reading to resume when half of MaxUnsent is left", "with %d%% left it had not", least*100/bound)
+	}
+	return nil
+}
+
+// spins says that the loop turns in vain. A machine at work may disturb one
+// window, so only the fifth in a row counts.
+func (s *serving) spins(r *spec.Run, while string) error {
+	const limit, window = 0.25, 600 * time.Millisecond
+	r.Step("%s: look at this process's CPU time", while)
+	runtime.GC() // not in the window
+	var cores float64
+	for range 5 {
+		if cores = meter.IdleCores(window); cores < limit {
+			return s.explain(nil)
+		}
+	}
+	return spec.Fail("the loop to sleep in epoll_wait", "%s, and it keeps %.0f%% of a core busy", while, 100*cores)
+}
+
+func nothingSpins(r *spec.Run, new New) error {
+	const bound = 1 << 20
+	s, err := serve(r, new, Options{MaxUnsent: bound})
+	if err != nil {
+		return err
+	}
+	if _, err := s.dialMany(100); err != nil {
+		return err
+	}
+	if err := s.spins(r, "100 connections are idle"); err != nil {
+		return err
+	}
+	st, err := s.stall(1, 64<<20)
+	if err != nil {
+		return err
+	}
+	if err := s.spins(r, "a peer that is owed bytes reads nothing"); err != nil {
+		return err
+	}
+	if _, _, err := s.halfClosed(bound); err != nil {
+		return err
+	}
+	if err := s.spins(r, "a peer that has ended its sending side is owed bytes and reads nothing"); err != nil {
+		return err
+	}
+	if err := st.drain(); err != nil {
+		return err
+	}
+	return s.spins(r, "everything owed was sent, and the connections are idle again")
+}
