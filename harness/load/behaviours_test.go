@@ -12,7 +12,7 @@ import (
 func connect(t *testing.T) *Peer {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	p, err := Connect(ctx, server(t, honest), true)
+	p, err := Connect(ctx, server(t, honest), false)
 	require.NoError(t, err)
 	t.Cleanup(func() { p.Close() })
 	return p

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,17 +41,12 @@ func TestAProcessThatIsNotThereIsAnError(t *testing.T) {
 
 func TestIdleCoresTellsWaitingFromSpinning(t *testing.T) {
 	require.Less(t, IdleCores(200*time.Millisecond), 0.5)
-	stop := make(chan struct{})
+	var stop atomic.Bool
 	go func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
+		for !stop.Load() {
 		}
 	}()
-	defer close(stop)
+	defer stop.Store(true)
 	require.Greater(t, IdleCores(500*time.Millisecond), 0.1)
 }
 
