@@ -17,7 +17,7 @@ type Peer struct {
 
 // Connect opens a Peer to addr. small gives it the smallest receive buffer the
 // kernel allows, so that a server soon notices when the peer does not read; what
-it does read then comes slowly, some kilobytes a second.
+// it does read then comes slowly, some kilobytes a second.
 // When ctx ends, every call on the peer fails.
 func Connect(ctx context.Context, addr string, small bool) (*Peer, error) {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
