@@ -203,4 +203,7 @@ func (t *Target) Settle(figures []float64, b Bound) {
 	if t.Verdict = Decide(figures, b); t.Goal == "shown" {
 		t.Verdict = Shown
 	}
+	if t.Verdict == NotMet {
+		t.Expected, t.Happened = wanted(*t), measured(*t)
+	}
 }

@@ -65,15 +65,31 @@ func (x Text) TargetLine(t Target) string {
 
 // figures puts a target's numbers in words.
 func figures(t Target) string {
-	own := fmt.Sprintf("%s %s", Number(t.Figure.Median), t.Unit)
+	if t.Goal == string(Shown) {
+		return measured(t)
+	}
+	return measured(t) + "; wanted " + wanted(t)
+}
+
+// measured is what came out: the median, and for a target with a bound its
+// spread.
+func measured(t Target) string {
+	text := fmt.Sprintf("%s %s", Number(t.Figure.Median), t.Unit)
 	if t.Baseline != nil {
-		own += fmt.Sprintf(", %s has %s: ratio %s", t.Against, Number(t.Baseline.Median), Number(t.Spread.Median))
+		text += fmt.Sprintf("; %s has %s: ratio %s", t.Against, Number(t.Baseline.Median), Number(t.Spread.Median))
 	}
 	if t.Goal == string(Shown) {
-		return own
+		return text
 	}
-	return own + fmt.Sprintf(" (middle half %s to %s of %d rounds), wanted %s %s",
-		Number(t.Spread.Q1), Number(t.Spread.Q3), len(t.Rounds), t.Goal, Number(t.Bound))
+	return text + fmt.Sprintf(" (middle half of %d rounds: %s to %s)", len(t.Rounds), Number(t.Spread.Q1), Number(t.Spread.Q3))
+}
+
+// wanted is the bound in words.
+func wanted(t Target) string {
+	if t.Against != "" {
+		return fmt.Sprintf("%s %s times %s", t.Goal, Number(t.Bound), t.Against)
+	}
+	return fmt.Sprintf("%s %s %s", t.Goal, Number(t.Bound), t.Unit)
 }
 
 // Number prints f with three figures, and thousands apart.

@@ -131,16 +131,17 @@ func (c clone) replace(lab course.Lab, files sources, what string, out io.Writer
 	return nil
 }
 
-// backup copies files to a new folder and returns its path from the root.
+// backup copies files to a new folder and returns its path, from the root where
+// it is below it.
 func (c clone) backup(lab course.Lab, files sources) (string, error) {
-	parent := filepath.Join(".asynclab", "backup", lab.Dir())
-	if err := os.MkdirAll(c.path(parent), 0o755); err != nil {
+	parent := c.state("backup", lab.Dir())
+	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return "", err
 	}
 	name := time.Now().Format("20060102-150405")
 	dir := filepath.Join(parent, name)
 	for n := 2; ; n++ {
-		err := os.Mkdir(c.path(dir), 0o755)
+		err := os.Mkdir(dir, 0o755)
 		if err == nil {
 			break
 		}
@@ -149,7 +150,7 @@ func (c clone) backup(lab course.Lab, files sources) (string, error) {
 		}
 		dir = filepath.Join(parent, fmt.Sprintf("%s-%d", name, n)) // twice in a second
 	}
-	return dir, exchange(c.path(dir), nil, files)
+	return c.relative(dir), exchange(dir, nil, files)
 }
 
 // exchange removes the files of before from dir and writes those of after.

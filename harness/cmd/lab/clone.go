@@ -12,7 +12,10 @@ import (
 )
 
 // A clone is a working copy of the repository.
-type clone struct{ root string }
+type clone struct {
+	root    string
+	private string // folder of what is the student's alone: root/.asynclab
+}
 
 // findClone looks for the repository from the current folder upward.
 func findClone() (clone, error) {
@@ -23,7 +26,7 @@ func findClone() (clone, error) {
 	for dir := start; ; dir = filepath.Dir(dir) {
 		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 		if err == nil && bytes.HasPrefix(mod, []byte("module "+course.Module+"\n")) {
-			return clone{root: dir}, nil
+			return clone{root: dir, private: filepath.Join(dir, ".asynclab")}, nil
 		}
 		if dir == filepath.Dir(dir) {
 			return clone{}, fmt.Errorf("%s is not inside a clone of asynclab: cd into the clone and run the command again", start)
@@ -39,7 +42,7 @@ func (c clone) path(names ...string) string {
 // state is where a clone keeps what is the student's alone: history, the last
 // report, hints given, backups, binaries. Git ignores it.
 func (c clone) state(names ...string) string {
-	return c.path(append([]string{".asynclab"}, names...)...)
+	return filepath.Join(append([]string{c.private}, names...)...)
 }
 
 func (c clone) history() report.History { return report.History{Path: c.state("history.jsonl")} }

@@ -62,7 +62,7 @@ func showSymptoms(out io.Writer, found []symptom, asJSON bool) error {
 	text := report.TextFor(out)
 	for _, s := range found {
 		mark := map[state]string{ok: text.Good("ok   "), warn: text.Warn("warn "), stops: text.Bad("stops")}[s.State]
-		fmt.Fprintf(out, "%s %-22s %s\n", mark, s.Name, s.Value)
+		fmt.Fprintf(out, "%s %-28s %s\n", mark, s.Name, s.Value)
 		if s.Means != "" {
 			fmt.Fprintf(out, "      %s\n", text.Dim(s.Means))
 		}

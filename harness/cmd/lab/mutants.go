@@ -61,7 +61,7 @@ func (c clone) mutants(ctx context.Context, labs []course.Lab, out io.Writer) er
 				accepted++
 				refused = text.Bad("NOT by " + e.Name)
 			}
-			table.Add(lab.ID, e.Mutant, yesNo(e.Article), refused, shortened(e.Happened, 72), fmt.Sprint(e.Millis))
+			table.Add(lab.ID, e.Mutant, yesNo(e.Article), refused, shortened(because(e.Happened), 80), fmt.Sprint(e.Millis))
 		}
 	}
 	s.status("")
@@ -115,6 +115,18 @@ func yesNo(b bool) string {
 		return "yes"
 	}
 	return ""
+}
+
+// because is the part of a refusal that says what happened: after the
+// expectation, and after the line that only says that the process ended.
+func because(refusal string) string {
+	if _, after, found := strings.Cut(refusal, "):\n"); found && strings.HasPrefix(refusal, "the process ended") {
+		return after
+	}
+	if _, happened, found := strings.Cut(refusal, "; "); found && strings.HasPrefix(refusal, "expected ") {
+		return happened
+	}
+	return refusal
 }
 
 // shortened is the first line of text, as far as width.

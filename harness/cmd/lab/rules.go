@@ -91,6 +91,10 @@ func (c clone) judge(end ending) (verdict report.Verdict, f report.Finding, star
 		return report.Crash, f, true
 	case result.Hung:
 		return report.Hang, f, true
+	case strings.HasPrefix(result.Happened, "panic: "): // on the check's own goroutine
+		panicked, stack, _ := strings.Cut(result.Happened, "\n")
+		f.Happened, f.Stack = panicked, c.trim(stack)
+		return report.Crash, f, true
 	case result.NotImplemented:
 		return report.NotYet, f, true
 	case !result.OK:

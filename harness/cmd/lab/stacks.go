@@ -70,7 +70,7 @@ func (c clone) trim(stack string) string {
 	var kept []string
 	for i := 0; i < len(lines); i++ {
 		if i+1 < len(lines) && isPlace(lines[i+1]) {
-			if strings.Contains(lines[i+1], c.root+"/") {
+			if c.own(lines[i+1]) {
 				kept = append(kept, lines[i], lines[i+1])
 			}
 			i++
@@ -78,13 +78,19 @@ func (c clone) trim(stack string) string {
 		}
 		kept = append(kept, lines[i])
 	}
-	if !strings.Contains(strings.Join(kept, "\n"), c.root+"/") {
+	if !strings.Contains(strings.Join(kept, "\n"), c.root+"/") && strings.Contains(stack, ".go:") {
 		kept = lines
 	}
 	if len(kept) > maxStack {
 		kept = append(kept[:maxStack:maxStack], "...")
 	}
 	return c.relative(strings.Join(kept, "\n"))
+}
+
+// own reports whether a frame's place is in the clone, and not the machinery
+// that every check stands on.
+func (c clone) own(place string) bool {
+	return strings.Contains(place, c.root+"/") && !strings.Contains(place, "/harness/spec/")
 }
 
 // isPlace recognises "	/path/file.go:12 +0x1d".

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/asynclab/asynclab/harness/report"
+	"github.com/asynclab/asynclab/harness/spec"
+	"github.com/stretchr/testify/require"
+)
+
+// testClone is this repository with a private folder of the test's own.
+func testClone(t *testing.T) clone {
+	c, err := findClone()
+	require.NoError(t, err)
+	c.private = t.TempDir()
+	return c
+}
+
+// fake is a throw-away lab below testdata that stands for lab 01.
+func fake(name string) side {
+	return side{Lab: "01", Dir: "01-blocking", Name: "labs", Folder: "harness/cmd/lab/testdata/" + name, Handout: "labs/01-blocking/README.md"}
+}
+
+func check(t *testing.T, c clone, s side, o checkOptions) (*report.Check, string) {
+	var out bytes.Buffer
+	r, err := c.checkAndSave(t.Context(), s, o, &out)
+	require.NoError(t, err)
+	return r, out.String()
+}
+
+// compiled builds a throw-away lab with the race detector.
+func compiled(t *testing.T, c clone, name string, race bool) binary {
+	b, err := c.build(t.Context(), t.TempDir(), fake(name).Folder, race)
+	require.NoError(t, err)
+	return b
+}
+
+func TestEveryEndingIsAttributedToItsRule(t *testing.T) {
+	t.Parallel()
+	c := testClone(t)
+	b := compiled(t, c, "mixed", true)
+	for rule, want := range map[string]struct {
+		verdict         report.Verdict
+		happened, stack string
+	}{
+		"Passes":         {verdict: report.Passed},
+		"AnswersWrongly": {report.Failed, "it was 8", ""},
+		"IsNotThereYet":  {report.NotYet, "not implemented: step 3, admission", ""},
+		"Crashes":        {report.Crash, "panic: runtime error: invalid memory address", "mixed.explode"},
+		"Races":          {report.Race, "without ordering", "testdata/mixed/mixed_test.go:"},
+		"Exits":          {report.Crash, "panic: unexpected call to os.Exit(0)", "mixed_test.go"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			verdict, finding, started, err := c.runRule(t.Context(), b, rule)
+			require.NoError(t, err)
+			require.True(t, started)
+			require.Equal(t, want.verdict, verdict, "%+v", finding)
+			require.Contains(t, finding.Happened, want.happened)
+			require.Contains(t, finding.Stack, want.stack)
+			require.NotContains(t, finding.Stack, c.root, "paths are relative to the clone")
+			require.NotContains(t, finding.Stack, "src/runtime/", "the student's frames alone")
+			if verdict != report.Passed {
+				require.Equal(t, "go test -race -count=1 -run '^Test$/^"+rule+"$' ./"+b.folder, finding.Repeat)
+			}
+		})
+	}
+}
+
+func TestAProcessThatSticksIsEndedAndIsAHang(t *testing.T) {
+	t.Parallel()
+	c := testClone(t)
+	b := compiled(t, c, "mixed", true)
+	end, err := c.run(t.Context(), b, job{args: []string{"-test.run=" + exactly("Test", "Sticks")}, limit: 2 * time.Second})
+	require.NoError(t, err)
+	verdict, finding, _ := c.judge(end)
+	require.Equal(t, report.Hang, verdict)
+	require.Contains(t, finding.Happened, "stuck")
+}
+
+func TestAHangThatTheSuiteFoundIsAHang(t *testing.T) {
+	end := ending{status: 1, events: []spec.Event{{Kind: spec.EventResult, Name: "X", Hung: true, Happened: "it hangs", Dump: "goroutine 7"}}}
+	verdict, finding, _ := clone{root: "/clone"}.judge(end)
+	require.Equal(t, report.Hang, verdict)
+	require.Equal(t, "goroutine 7", finding.Goroutines)
+}
+
+func TestOutputThatMentionsAPanicIsNoCrash(t *testing.T) {
+	end := ending{status: 1, output: "panic: says the student's log\n", events: []spec.Event{{Kind: spec.EventResult, Name: "X", Happened: "wrong"}}}
+	verdict, _, _ := clone{root: "/clone"}.judge(end)
+	require.Equal(t, report.Failed, verdict)
+}
+
+func TestASkeletonFailsAtOnceWithOneSentence(t *testing.T) {
+	t.Parallel()
+	r, out := check(t, testClone(t), fake("skeleton"), checkOptions{})
+	require.Equal(t, report.NotStarted, r.Outcome)
+	require.Equal(t, report.ExitFailed, r.Exit)
+	require.Contains(t, out, "not implemented: start at labs/01-blocking/README.md, step 1\nNothing is broken: this is where you start.\n")
+}
+
+func TestACompileErrorIsShownWithItsPlace(t *testing.T) {
+	t.Parallel()
+	r, out := check(t, testClone(t), fake("uncompiled"), checkOptions{})
+	require.Equal(t, report.NotBuilt, r.Outcome)
+	require.Equal(t, report.ExitFailed, r.Exit)
+	require.Equal(t, "harness/cmd/lab/testdata/uncompiled/uncompiled.go:4:28", r.Faults[0].At)
+	require.Contains(t, out, "fix the compile error first")
+}
+
+func TestAVetFaultIsAVerdictOfItsOwn(t *testing.T) {
+	t.Parallel()
+	r, _ := check(t, testClone(t), fake("unvetted"), checkOptions{})
+	require.Equal(t, report.NotVetted, r.Outcome)
+	require.Equal(t, report.ExitFailed, r.Exit)
+	require.Contains(t, r.Faults[0].At, "unvetted_test.go")
+}
+
+func TestJSONIsOneDocument(t *testing.T) {
+	t.Parallel()
+	_, out := check(t, testClone(t), fake("skeleton"), checkOptions{json: true})
+	var r report.Check
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	require.Equal(t, "First", r.Rules[0].Name)
+}
+
+func TestTargetsAreComparedInAlternation(t *testing.T) {
+	t.Parallel()
+	c := testClone(t)
+	own, other := compiled(t, c, "mixed", false), compiled(t, c, "slower", false)
+	target := report.Target{Against: other.folder, Goal: "at least", Bound: 2, Explained: report.Explained{Name: "high-enough"}}
+	require.NoError(t, c.decideTarget(t.Context(), pair{own: own, other: &other}, &target, func(int) {}))
+	require.Equal(t, report.Met, target.Verdict)
+	require.Len(t, target.Rounds, report.FirstRounds)
+	require.Equal(t, 4.0, target.Spread.Median)
+	require.Equal(t, 3.0, target.Baseline.Median)
+
+	absolute := report.Target{Goal: "at most", Bound: 10, Explained: report.Explained{Name: "too-high"}}
+	require.NoError(t, c.decideTarget(t.Context(), pair{own: own}, &absolute, func(int) {}))
+	require.Equal(t, report.NotMet, absolute.Verdict)
+}
+
+func TestABaselineWithoutTheFigureIsNotTheStudentsFault(t *testing.T) {
+	t.Parallel()
+	c := testClone(t)
+	own, other := compiled(t, c, "mixed", false), compiled(t, c, "slower", false)
+	target := report.Target{Against: other.folder, Goal: "at most", Bound: 2, Explained: report.Explained{Name: "too-high"}}
+	require.NoError(t, c.decideTarget(t.Context(), pair{own: own, other: &other}, &target, func(int) {}))
+	require.Equal(t, report.Broken, target.Verdict)
+}
+
+func TestCommandsThatCannotRunSayWhatToDoAndExitWith2(t *testing.T) {
+	for want, args := range map[string][]string{
+		"planned but not built yet": {"check", "04"},
+		"the labs are 01-blocking":  {"check", "99"},
+		"SIDE=solutions":            {"check", "01", "--side", "mine"},
+		"unknown flag":              {"check", "--wrong"},
+		"adopt which lab?":          {"adopt"},
+		"say --write":               {"skeletons"},
+	} {
+		var out, complaint bytes.Buffer
+		require.Equal(t, report.ExitUsage, execute(t.Context(), args, &out, &complaint), args)
+		require.Contains(t, complaint.String(), want)
+	}
+}
+
+func TestCtrlCEndsTheProcessAndCleansUp(t *testing.T) {
+	t.Parallel()
+	c := testClone(t)
+	b := compiled(t, c, "mixed", true)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := c.run(ctx, b, job{args: []string{"-test.run=" + exactly("Test", "Sticks")}, onEvent: func(spec.Event) { cancel() }})
+	require.ErrorIs(t, err, context.Canceled)
+}

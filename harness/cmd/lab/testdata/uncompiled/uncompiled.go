@@ -1,0 +1,4 @@
+// Package uncompiled does not compile.
+package uncompiled
+
+func answer() int { return "seven" }
