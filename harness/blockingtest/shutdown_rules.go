@@ -24,7 +24,7 @@ var shutdownRules = []spec.Rule[New]{
 		Check: shutdownFinishes,
 	},
 	{
-		Name: "ShutdownEndsIdleConnections", Group: "shutdown", Points: 6, Section: "Step 5: shutdown",
+		Name: "ShutdownEndsIdleConnections", Group: "shutdown", Points: 5, Section: "Step 5: shutdown",
 		Why: "Idle peers would keep a server alive for ever. Nothing is owed to them: their connections end at once.",
 		Hints: [3]string{
 			"Shutdown waits for a goroutine that waits for a peer that says nothing. Who ends this?",
@@ -54,7 +54,7 @@ var shutdownRules = []spec.Rule[New]{
 		Check: shutdownIsRepeatable,
 	},
 	{
-		Name: "NothingIsLeft", Group: "shutdown", Points: 6, Section: "Step 5: shutdown",
+		Name: "NothingIsLeft", Group: "shutdown", Points: 5, Section: "Step 5: shutdown",
 		Why: "A goroutine or descriptor lost with each connection is a server that must be restarted every week. Whatever way a connection ends, it gives back all it had.",
 		Hints: [3]string{
 			"In which ways can a connection end, and does each of them pass through the same place?",

@@ -42,14 +42,31 @@ func TestLabsAndSolutionsDoNotImportHarness(t *testing.T) {
 func TestALabStandsOnLowerSolutionsOnly(t *testing.T) {
 	for _, file := range slices.Concat(goFiles(t, "labs"), goFiles(t, "solutions")) {
 		for _, path := range imports(t, file) {
-			if strings.HasPrefix(path, "harness/") {
-				continue // law 2 has looked at it
+			if strings.HasPrefix(path, "harness/") || strings.HasPrefix(file, path+"/cmd/") {
+				continue // law 2 has looked at it; a command serves its own lab
 			}
 			require.True(t, strings.HasPrefix(path, "solutions/"), "%s imports %s", file, path)
 			if strings.Contains(file, "capstone") {
 				continue
 			}
 			require.Less(t, number(path), number(file), "%s imports %s", file, path)
+		}
+	}
+}
+
+// A lab's commands, below cmd, are the same program on both sides, each on top
+// of its own side's package.
+func TestCommandsDifferInTheirImportAlone(t *testing.T) {
+	for _, lab := range built() {
+		for _, file := range goFiles(t, lab.Path("solutions")) {
+			if !strings.Contains(file, "/cmd/") {
+				continue
+			}
+			answer, err := os.ReadFile(filepath.Join(root, file))
+			require.NoError(t, err)
+			desk, err := os.ReadFile(filepath.Join(root, strings.Replace(file, "solutions/", "labs/", 1)))
+			require.NoError(t, err)
+			require.Equal(t, strings.ReplaceAll(string(answer), "/solutions/", "/labs/"), string(desk), file)
 		}
 	}
 }
