@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/x/ansi"
 )
 
 // Text renders reports for people, with colours where the writer is a terminal
@@ -208,12 +209,12 @@ func (x Text) failure(b *strings.Builder, c *Check, e *Explained) {
 		}
 	}
 	if e.Verdict == NotYet {
-		part("happened", e.Happened)
+		part("happened", prose(e.Happened))
 	} else {
-		part("expected", e.Expected)
-		part("happened", e.Happened)
+		part("expected", prose(e.Expected))
+		part("happened", prose(e.Happened))
 	}
-	part("why", e.Why)
+	part("why", prose(e.Why))
 	part("steps", strings.Join(e.Steps, "\n"))
 	part("where", e.Stack)
 	part("goroutine", firstLines(e.Goroutines, 30))
@@ -238,7 +239,22 @@ func (x Text) others(b *strings.Builder, c *Check, first *Explained, all bool) {
 	}
 }
 
-func indent(text, by string) string { return strings.ReplaceAll(text, "\n", "\n"+by) }
+// indent moves every line but the first, empty ones not at all.
+func indent(text, by string) string {
+	lines := strings.Split(text, "\n")
+	for i := 1; i < len(lines); i++ {
+		if lines[i] != "" {
+			lines[i] = by + lines[i]
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// proseWidth keeps sentences readable on a usual terminal; stacks are not
+// wrapped.
+const proseWidth = 88
+
+func prose(text string) string { return ansi.Wordwrap(text, proseWidth, "") }
 
 func firstLines(text string, n int) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")

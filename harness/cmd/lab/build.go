@@ -99,7 +99,7 @@ func (c clone) noRace(ctx context.Context) string {
 			return ""
 		}
 	}
-	return "the race detector needs a C compiler: sudo apt-get install gcc (and unset CGO_ENABLED)"
+	return "it needs a C compiler: sudo apt-get install gcc (and unset CGO_ENABLED)"
 }
 
 // endWithGroup gives cmd a process group and makes the end of its context end

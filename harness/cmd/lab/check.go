@@ -76,7 +76,9 @@ func (c clone) checkAndSave(ctx context.Context, s side, o checkOptions, out io.
 	if err != nil {
 		return nil, err
 	}
-	k.report.Next = c.whatNext(k.report, s)
+	if !o.watched {
+		k.report.Next = c.whatNext(k.report, s)
+	}
 	if err := c.remember(k.report, !o.watched); err != nil {
 		return nil, fmt.Errorf("remember the result in %s: %w", c.state(), err)
 	}

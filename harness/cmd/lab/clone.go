@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/asynclab/asynclab/harness/course"
 	"github.com/asynclab/asynclab/harness/report"
@@ -47,10 +48,17 @@ func (c clone) state(names ...string) string {
 
 func (c clone) history() report.History { return report.History{Path: c.state("history.jsonl")} }
 
-// workspace makes a folder for one command's binaries; done removes it.
+// workspace makes a folder for one command's binaries; done removes it. Those of
+// commands that were killed are removed after a day.
 func (c clone) workspace() (dir string, done func(), err error) {
 	if err := os.MkdirAll(c.state(), 0o755); err != nil {
 		return "", nil, fmt.Errorf("make %s: %w", c.state(), err)
+	}
+	old, _ := filepath.Glob(c.state("run-*"))
+	for _, o := range old {
+		if info, err := os.Stat(o); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			os.RemoveAll(o)
+		}
 	}
 	dir, err = os.MkdirTemp(c.state(), "run-")
 	return dir, func() { os.RemoveAll(dir) }, err

@@ -7,7 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
+	"github.com/asynclab/asynclab/harness/course"
 	"github.com/asynclab/asynclab/harness/report"
 	"github.com/spf13/cobra"
 )
@@ -22,7 +24,7 @@ func hintCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			lab, err := labNamed(args, c.nextUnfinished)
+			lab, err := labNamed(args, c.lastChecked)
 			if err != nil {
 				return err
 			}
@@ -33,6 +35,19 @@ func hintCommand() *cobra.Command {
 			return c.hint(s, cmd.OutOrStdout())
 		},
 	}
+}
+
+// lastChecked is the lab of the student's last run; before any, the first lab.
+func (c clone) lastChecked() (course.Lab, error) {
+	var newest time.Time
+	last := course.Labs[0]
+	for _, lab := range course.Labs {
+		info, err := os.Stat(c.lastReport(lab.Dir(), "labs"))
+		if err == nil && info.ModTime().After(newest) {
+			last, newest = lab, info.ModTime()
+		}
+	}
+	return last, nil
 }
 
 // hint shows one more hint for the check to work on after the last run.

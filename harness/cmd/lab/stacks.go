@@ -2,6 +2,8 @@ package main
 
 import (
 	"strings"
+
+	"github.com/asynclab/asynclab/harness/course"
 )
 
 const raceMark = "WARNING: DATA RACE"
@@ -71,7 +73,8 @@ func (c clone) trim(stack string) string {
 	for i := 0; i < len(lines); i++ {
 		if i+1 < len(lines) && isPlace(lines[i+1]) {
 			if c.own(lines[i+1]) {
-				kept = append(kept, lines[i], lines[i+1])
+				place, _, _ := strings.Cut(lines[i+1], " +0x")
+				kept = append(kept, lines[i], place)
 			}
 			i++
 			continue
@@ -98,7 +101,12 @@ func isPlace(line string) bool {
 	return strings.HasPrefix(strings.TrimSpace(line), "/") && strings.Contains(line, ".go:")
 }
 
-func (c clone) relative(text string) string { return strings.ReplaceAll(text, c.root+"/", "") }
+// relative takes away what is the same in every line: the clone's place and the
+// module's name.
+func (c clone) relative(text string) string {
+	text = strings.ReplaceAll(text, c.root+"/", "")
+	return strings.ReplaceAll(text, course.Module+"/", "")
+}
 
 func lastLines(text string, n int) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
