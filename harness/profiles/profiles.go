@@ -76,9 +76,13 @@ func Summarize(p *profile.Profile, sampleType string) (Summary, error) {
 	}
 	s := Summary{Type: p.SampleType[index].Type, Unit: p.SampleType[index].Unit, Kinds: map[Kind]float64{}}
 	packages, functions := map[string]*Row{}, map[string]*Row{}
+	find := place
+	if s.Type == "delay" || s.Type == "contentions" {
+		find = waiter
+	}
 	for _, sample := range p.Sample {
 		v := float64(sample.Value[index])
-		name, kind := place(sample)
+		name, kind := find(sample)
 		s.Total += v
 		s.Kinds[kind] += v
 		add(packages, packageOf(name), kind, v)
@@ -123,6 +127,20 @@ func place(s *profile.Sample) (name string, kind Kind) {
 		}
 	}
 	return frames[0], Kernel
+}
+
+// waiter says who waited, in a profile of waiting: not the runtime's channel or
+// the lock itself, but the code that used it.
+func waiter(s *profile.Sample) (name string, kind Kind) {
+	frames := stack(s)
+	for _, f := range frames {
+		switch packageOf(f) {
+		case "runtime", "sync", "internal/sync":
+			continue
+		}
+		return f, kindOf(f)
+	}
+	return place(s)
 }
 
 // stack is the sample's function names, the innermost first.

@@ -40,6 +40,14 @@ func TestASystemCallBelongsToItsCallerAndToTheKernel(t *testing.T) {
 	require.Equal(t, "github.com/asynclab/asynclab/labs/03-eventloop", s.Packages[0].Name)
 }
 
+func TestWaitingBelongsToTheCodeThatWaits(t *testing.T) {
+	p := made(map[int64][]string{7: {"runtime.chanrecv1", "sync.(*Mutex).Lock", lab}})
+	p.SampleType[1].Type = "delay"
+	s, err := Summarize(p, "delay")
+	require.NoError(t, err)
+	require.Equal(t, Row{Name: lab, Kind: Lab, Flat: 7, Part: 1}, s.Functions[0])
+}
+
 func TestPackageOf(t *testing.T) {
 	for name, want := range map[string]string{
 		"runtime.futex":                     "runtime",

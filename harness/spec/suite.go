@@ -58,7 +58,7 @@ func (s Suite[N]) check(t *testing.T, rule Rule[N], new N) outcome {
 }
 
 // notStarted fails the whole suite with one sentence: the skeleton's.
-func (s Suite[N]) notStarted(t *testing.T, err error) {
+func (s Suite[N]) notStarted(t testing.TB, err error) {
 	expected, happened := split(err)
 	emit(Event{Kind: EventResult, Lab: s.Lab, Expected: expected, Happened: happened,
 		NotImplemented: strings.HasPrefix(err.Error(), "not implemented")})
@@ -80,7 +80,8 @@ func (s Suite[N]) list() {
 // target's name. One operation is one whole measurement.
 func (s Suite[N]) Benchmark(b *testing.B, new N) {
 	if err := s.Probe(new); err != nil {
-		b.Fatal(err)
+		s.notStarted(b, err)
+		return
 	}
 	for _, target := range s.Targets {
 		b.Run(target.Name, func(b *testing.B) {
