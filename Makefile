@@ -19,8 +19,8 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 	@echo "  LAB=03 (or 3, eventloop) names the lab; SIDE=solutions looks at the reference"
 
-check: ## build, check every rule, measure the targets, count the points [LAB= SIDE= JSON=1 ALL=1 TARGETS=0]
-	$(lab) check $(LAB) $(side) $(json) $(if $(ALL),--all) $(if $(filter 0,$(TARGETS)),--no-targets) $(ARGS)
+check: ## build, check every rule, measure the targets, count the points [LAB= SIDE= JSON=1 ALL=1 TARGETS=0|1]
+	$(lab) check $(LAB) $(side) $(json) $(if $(ALL),--all) $(if $(filter 0,$(TARGETS)),--no-targets) $(if $(filter 1,$(TARGETS)),--targets) $(ARGS)
 
 watch: ## check the rules again whenever you save a file [LAB=]
 	$(lab) watch $(LAB) $(ARGS)

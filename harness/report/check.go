@@ -10,6 +10,7 @@ const (
 	SomeFailed     Outcome = "failed"          // a rule or target failed
 	NotStarted     Outcome = "not implemented" // the skeleton as it was handed out
 	NotBuilt       Outcome = "build error"     // the compiler refuses the package
+	NotRunnable    Outcome = "crash"           // the package crashes before any rule could run
 	NotVetted      Outcome = "vet error"       // go vet refuses the package, though every rule passed
 	TooNoisy       Outcome = "inconclusive"    // nothing failed, but a target could not be decided
 	TargetsSkipped Outcome = "rules passed"    // every rule passed, targets were not asked for

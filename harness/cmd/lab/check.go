@@ -129,6 +129,8 @@ func (k *checker) check(ctx context.Context) error {
 	switch {
 	case errors.As(err, &compiler):
 		k.report.Outcome, k.report.Faults = report.NotBuilt, k.relativeFaults(compiler.faults)
+	case errors.As(err, &empty) && crashed(empty.ending):
+		k.report.Outcome, k.report.Message = report.NotRunnable, "the package crashes before the first rule:\n"+k.trimCrash(empty.output)
 	case errors.As(err, &empty):
 		k.report.Outcome, k.report.Message = report.JudgeBroken, empty.Error()+":\n"+lastLines(empty.output, 20)
 	case err != nil:
@@ -295,6 +297,8 @@ func (c clone) whatNext(r *report.Check, s side) []string {
 	switch r.Outcome {
 	case report.NotBuilt:
 		return []string{"fix the compile error first, then: " + again}
+	case report.NotRunnable:
+		return []string{"look at package variables and init functions in " + s.Folder + ", then: " + again}
 	case report.NotVetted:
 		return []string{"mend what go vet says, then: " + again}
 	case report.NotStarted:
@@ -306,7 +310,7 @@ func (c clone) whatNext(r *report.Check, s side) []string {
 	case report.AllPoints:
 		return append([]string{"see your code beside the reference: make compare LAB=" + s.Lab}, nextLab(s)...)
 	case report.JudgeBroken:
-		return []string{"this is not your code's fault: run make doctor, then see what changed in git diff -- harness solutions"}
+		return []string{"this is hardly your code's fault: see what changed with git diff -- harness solutions " + s.Folder + "/*_test.go"}
 	}
 	return []string{"hint: make hint LAB=" + s.Lab}
 }

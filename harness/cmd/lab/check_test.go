@@ -175,3 +175,59 @@ func TestCtrlCEndsTheProcessAndCleansUp(t *testing.T) {
 	_, err := c.run(ctx, b, job{args: []string{"-test.run=" + exactly("Test", "Sticks")}, onEvent: func(spec.Event) { cancel() }})
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+func TestACrashBeforeTheFirstRuleIsShown(t *testing.T) {
+	t.Parallel()
+	r, out := check(t, testClone(t), fake("unrunnable"), checkOptions{})
+	require.Equal(t, report.NotRunnable, r.Outcome)
+	require.Equal(t, report.ExitFailed, r.Exit)
+	require.Contains(t, out, "assignment to entry in nil map")
+	require.Contains(t, out, "unrunnable_test.go:8")
+}
+
+func TestASignalIsNoExit(t *testing.T) {
+	verdict, finding, _ := clone{root: "/clone"}.judge(ending{status: -1})
+	require.Equal(t, report.Crash, verdict)
+	require.Contains(t, finding.Happened, "signal")
+}
+
+func TestTargetsAreMeasuredOnlyWhenTheRulesPassOrWhenAsked(t *testing.T) {
+	t.Parallel()
+	c := testClone(t)
+	_, err := c.readReport(fake("slower"))
+	require.Error(t, err)
+	r, _ := check(t, c, fake("slower"), checkOptions{noTargets: true})
+	require.Equal(t, report.TargetsSkipped, r.Outcome)
+	require.Equal(t, report.NotRun, r.Targets[0].Verdict)
+	last, err := c.readReport(fake("slower"))
+	require.NoError(t, err)
+	require.Equal(t, r, last)
+}
+
+// watchUntil is what watch prints to; it ends the watch when it has seen text.
+type watchUntil struct {
+	bytes.Buffer
+	text string
+	end  func()
+}
+
+func (w *watchUntil) Write(p []byte) (int, error) {
+	w.Buffer.Write(p)
+	if bytes.Contains(w.Bytes(), []byte(w.text)) {
+		w.end()
+	}
+	return len(p), nil
+}
+
+func TestWatchChecksAndWaits(t *testing.T) {
+	t.Parallel()
+	c := testClone(t)
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	out := &watchUntil{text: "watching " + fake("skeleton").Folder, end: end}
+	require.NoError(t, c.watch(ctx, fake("skeleton"), out))
+	require.Contains(t, out.String(), "not implemented: start at labs/01-blocking/README.md, step 1")
+	all, err := c.history().Entries()
+	require.NoError(t, err)
+	require.Empty(t, all, "a watched run is no line in the history")
+}

@@ -86,7 +86,7 @@ func (c clone) judge(end ending) (verdict report.Verdict, f report.Finding, star
 		f.Stack = c.trimCrash(end.output)
 		return report.Crash, f, true
 	case result == nil:
-		f.Expected, f.Happened = "a result", fmt.Sprintf("the process ended with status %d and none; did the code call os.Exit?", end.status)
+		f.Expected, f.Happened = "a result", endedHow(end.status)
 		f.Stack = lastLines(end.output, 20)
 		return report.Crash, f, true
 	case result.Hung:
@@ -105,6 +105,14 @@ func (c clone) judge(end ending) (verdict report.Verdict, f report.Finding, star
 		return report.Failed, f, true
 	}
 	return report.Passed, report.Finding{Millis: f.Millis}, true
+}
+
+// endedHow words the end of a process that left no result and no crash report.
+func endedHow(status int) string {
+	if status < 0 {
+		return "a signal ended the process: was it out of memory (sudo dmesg | tail)?"
+	}
+	return fmt.Sprintf("the process ended with status %d and none: does the code call os.Exit?", status)
 }
 
 func lastResult(events []spec.Event) (last *spec.Event) {
