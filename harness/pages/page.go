@@ -64,7 +64,7 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .95rem }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th { color: var(--soft); font-weight: 600 } th:first-child, td:first-child { text-align: left }
-tr:last-child td { border-bottom: 0 } figure { margin: .8rem 0 } svg { max-width: 100%; height: auto }
+tr:last-child td { border-bottom: 0 } figure { margin: .8rem 0 } svg { max-width: 100%; height: auto } svg text { font-family: system-ui, sans-serif !important }
 footer { font-size: .85rem; margin-top: 2rem }
 @media print { body { background: #fff } section { break-inside: avoid } }
 </style></head><body><main>

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"image/color"
 	"math"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"gonum.org/v1/plot"
@@ -37,9 +38,9 @@ func Percentiles(title string, series ...Series) (template.HTML, error) {
 	p := plot.New()
 	p.Title.Text = title
 	p.X.Label.Text = "percentile"
-	p.Y.Label.Text = "latency, µs"
+	p.Y.Label.Text = "latency"
 	p.X.Tick.Marker = nines{}
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{}
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, decades{}
 	p.Legend.Top, p.Legend.Left = true, true
 	p.Add(plotter.NewGrid())
 	low, high := math.Inf(1), 1.0
@@ -68,14 +69,14 @@ func Percentiles(title string, series ...Series) (template.HTML, error) {
 	return svg(p, 18*vg.Centimeter, 9*vg.Centimeter)
 }
 
-// points are a histogram's percentiles, from the median's half to the last
-// recorded value, at most five nines.
+// points are a histogram's percentiles, from the first (the very fastest says
+// nothing) to the last recorded value, at most five nines.
 func points(h *hdrhistogram.Histogram) plotter.XYs {
 	if h == nil || h.TotalCount() == 0 {
 		return nil
 	}
 	var xys plotter.XYs
-	for x := 0.0; x <= 5; x += 0.02 {
+	for x := 0.005; x <= 5; x += 0.02 {
 		tail := math.Pow(10, -x)
 		if tail*float64(h.TotalCount()) < 1 {
 			break // fewer than one sample lies beyond
@@ -94,6 +95,27 @@ func (nines) Ticks(_, _ float64) []plot.Tick {
 		{Value: 0, Label: "0"}, {Value: -math.Log10(0.5), Label: "50%"}, {Value: 1, Label: "90%"}, {Value: 2, Label: "99%"},
 		{Value: 3, Label: "99.9%"}, {Value: 4, Label: "99.99%"}, {Value: 5, Label: "99.999%"},
 	}
+}
+
+// decades marks the vertical axis at 1, 2 and 5 times each power of ten, as far
+// as there is room, in units that people use.
+type decades struct{}
+
+func (decades) Ticks(low, high float64) (ticks []plot.Tick) {
+	for decade := 1.0; decade <= high; decade *= 10 {
+		for _, step := range []float64{1, 2, 5} {
+			v := decade * step
+			if v < low || v > high {
+				continue
+			}
+			label := ""
+			if step == 1 || high/low < 100 {
+				label = (time.Duration(v) * time.Microsecond).String()
+			}
+			ticks = append(ticks, plot.Tick{Value: v, Label: label})
+		}
+	}
+	return ticks
 }
 
 func svg(p *plot.Plot, w, h vg.Length) (template.HTML, error) {

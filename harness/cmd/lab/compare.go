@@ -129,7 +129,7 @@ func (c clone) showComparison(lab course.Lab, rounds int, you, reference *conten
 	figures := figuresTable(you, reference, targets)
 	text := report.TextFor(out)
 	curves := latencyTable(you, reference, targets)
-	fmt.Fprintf(out, "lab %s: you beside the reference, %d rounds in alternation; median (middle half)\n", lab.Dir(), rounds)
+	fmt.Fprintf(out, "lab %s: you beside the reference, %d rounds in alternation; medians, ± half of the middle half\n", lab.Dir(), rounds)
 	fmt.Fprint(out, text.Table(report.Table{Head: figures.Columns, Rows: figures.Rows}))
 	if len(curves.Rows) > 0 {
 		fmt.Fprintln(out, "latency in µs, all rounds together")
@@ -140,7 +140,7 @@ func (c clone) showComparison(lab course.Lab, rounds int, you, reference *conten
 		Lead:  fmt.Sprintf("%d rounds of each target, both sides in alternation on this machine.", rounds),
 		Foot:  fmt.Sprintf("Made by make compare LAB=%s on %s.", lab.ID, time.Now().Format("2 January 2006, 15:04")),
 		Sections: []pages.Section{{Heading: "Targets", Table: &figures,
-			Text: "Median, and the middle half of the rounds in brackets. A ratio compares the two sides of one round."}},
+			Text: "Medians, ± half the width of the middle half of the rounds. A ratio compares the two sides of one round."}},
 	}
 	if len(curves.Rows) > 0 {
 		s := pages.Section{Heading: "Latency", Text: "Microseconds, all rounds together. The closer a curve stays to the floor on its way to the right, the fewer users wait.", Table: &curves}
@@ -208,11 +208,9 @@ func percentilePlot(you, reference *contender, target string) (template.HTML, er
 	return pages.Percentiles(target, series...)
 }
 
-// spread writes a median with its middle half: "1,234 (1,200 to 1,300)".
+// spread writes a median, and how far the middle half of the rounds reaches to
+// either side on average: "1,234 ±2.1%".
 func spread(figures []float64) string {
 	s := report.SpreadOf(figures)
-	if s.Q1 == s.Q3 {
-		return report.Number(s.Median)
-	}
-	return fmt.Sprintf("%s (%s to %s)", report.Number(s.Median), report.Number(s.Q1), report.Number(s.Q3))
+	return fmt.Sprintf("%s ±%.1f%%", report.Number(s.Median), 100*(s.Q3-s.Q1)/2/max(s.Median, 1e-9))
 }
