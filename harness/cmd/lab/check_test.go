@@ -231,3 +231,15 @@ func TestWatchChecksAndWaits(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, all, "a watched run is no line in the history")
 }
+
+func TestWhoIsMeasuredFirstAlternatesAlsoAgainstItself(t *testing.T) {
+	t.Setenv("COUNT", t.TempDir()+"/count")
+	c := testClone(t)
+	b := compiled(t, c, "counting", false)
+	target := report.Target{Against: b.folder, Goal: "at least", Bound: 0.5, Explained: report.Explained{Name: "count"}}
+	require.NoError(t, c.decideTarget(t.Context(), pair{own: b, other: &b}, &target, func(int) {}))
+	for i, want := range []report.Round{{Figure: 1, Baseline: 2}, {Figure: 4, Baseline: 3}, {Figure: 5, Baseline: 6}} {
+		require.Equal(t, want.Figure, target.Rounds[i].Figure)
+		require.Equal(t, want.Baseline, target.Rounds[i].Baseline)
+	}
+}

@@ -63,24 +63,23 @@ func (c clone) round(ctx context.Context, p pair, name string, n int) (report.Ro
 		sample, verdict, finding, err := c.measure(ctx, p.own, name)
 		return report.Round{Figure: sample.Value, Also: sample.Also}, verdict, finding, err
 	}
-	order := []binary{p.own, *p.other}
-	if n%2 == 1 {
-		order[0], order[1] = order[1], order[0]
-	}
 	var r report.Round
-	for _, b := range order {
+	for turn := range 2 {
+		own := turn == n%2 // not by the binary: the reference is compared with itself, too
+		b := *p.other
+		if own {
+			b = p.own
+		}
 		sample, verdict, finding, err := c.measure(ctx, b, name)
-		if err != nil || verdict != report.Passed {
-			if b.path == p.other.path && b.path != p.own.path && verdict != "" {
-				verdict = report.Broken
-				finding.Happened = "the baseline " + b.folder + " gave no figure: " + finding.Happened
-			}
+		switch {
+		case err != nil || own && verdict != report.Passed:
 			return r, verdict, finding, err
-		}
-		if b.path == p.own.path {
+		case verdict != report.Passed:
+			finding.Happened = "the baseline " + b.folder + " gave no figure: " + finding.Happened
+			return r, report.Broken, finding, nil
+		case own:
 			r.Figure, r.Also = sample.Value, sample.Also
-		}
-		if b.path == p.other.path {
+		default:
 			r.Baseline = sample.Value
 		}
 	}
