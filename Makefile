@@ -7,7 +7,8 @@ SIDE = labs
 ARGS =
 
 bin := .asynclab/bin/lab
-lab = @go build -o $(bin) ./harness/cmd/lab && $(bin)
+lab = @go build -tags light -o $(bin) ./harness/cmd/lab && $(bin)
+heavy = @go build -o $(bin)-heavy ./harness/cmd/lab && $(bin)-heavy
 side = --side $(SIDE)
 json = $(if $(JSON),--json)
 yes = $(if $(YES),--yes)
@@ -29,10 +30,10 @@ hint: ## the next hint for the first check that failed [LAB=]
 	$(lab) hint $(LAB) $(ARGS)
 
 compare: ## your targets beside the reference's, with a page of latency curves [LAB=]
-	$(lab) compare $(LAB) $(ARGS)
+	$(heavy) compare $(LAB) $(ARGS)
 
 profile: ## where the time and memory go, beside the reference's [LAB= SIDE=]
-	$(lab) profile $(LAB) $(side) $(ARGS)
+	$(heavy) profile $(LAB) $(side) $(ARGS)
 
 adopt: ## put the reference in place of your code, which is kept [LAB= YES=1]
 	$(lab) adopt $(LAB) $(yes) $(ARGS)
@@ -53,7 +54,7 @@ soak: ## the reference 50 times in a row with two CPU hogs beside it [LAB= SIDE=
 	$(lab) soak $(LAB) --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(if $(N),--runs $(N)) $(ARGS)
 
 demo: ## 15 seconds of the event loop under a swarm of clients, live
-	$(lab) demo $(ARGS)
+	$(heavy) demo $(ARGS)
 
 test: ## the course's own tests: format, vet, staticcheck, harness, solutions
 	@scripts/test.sh

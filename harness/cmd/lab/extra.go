@@ -2,7 +2,9 @@ package main
 
 import "github.com/spf13/cobra"
 
+// extraCommands are all but check. heavyCommands depends on how this binary was
+// built: see heavy.go.
 func extraCommands() []*cobra.Command {
-	return []*cobra.Command{watchCommand(), compareCommand(), profileCommand(), hintCommand(), adoptCommand(), resetCommand(), progressCommand(),
-		doctorCommand(), mutantsCommand(), soakCommand(), hogCommand(), skeletonsCommand()}
+	return append(heavyCommands(), watchCommand(), hintCommand(), adoptCommand(), resetCommand(), progressCommand(),
+		doctorCommand(), mutantsCommand(), soakCommand(), hogCommand(), skeletonsCommand())
 }
