@@ -115,6 +115,9 @@ func face(t *testing.T, set *token.FileSet, f *ast.File) string {
 	for _, decl := range f.Decls {
 		switch d := decl.(type) {
 		case *ast.FuncDecl:
+			if d.Recv != nil && !ast.IsExported(receiver(d)) {
+				continue
+			}
 			b.WriteString(d.Doc.Text())
 			d.Body = nil
 		case *ast.GenDecl:
@@ -128,6 +131,15 @@ func face(t *testing.T, set *token.FileSet, f *ast.File) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// receiver is the name of a method's type.
+func receiver(d *ast.FuncDecl) string {
+	t := d.Recv.List[0].Type
+	if star, ok := t.(*ast.StarExpr); ok {
+		t = star.X
+	}
+	return t.(*ast.Ident).Name
 }
 
 // documented writes the documentation inside a declaration: of grouped names

@@ -37,15 +37,15 @@ type Options struct {
 }
 
 // Server is an echo server. Listen, then Run; Shutdown from any goroutine.
-//
-// Invariants, true whenever the loop waits:
-//
-//  1. EPOLLOUT is armed on a connection exactly while it is owed bytes.
-//  2. EPOLLIN is armed exactly while the loop would read what it announces.
-//  3. A connection is owed at most maxUnsent bytes.
-//  4. conns holds exactly the open connections: a descriptor leaves it in the
-//     same step that closes it, and so is closed once.
 type Server struct {
+	// Invariants, true whenever the loop waits:
+	//
+	//  1. EPOLLOUT is armed on a connection exactly while it is owed bytes.
+	//  2. EPOLLIN is armed exactly while the loop would read what it announces.
+	//  3. A connection is owed at most maxUnsent bytes.
+	//  4. conns holds exactly the open connections: a descriptor leaves it in the
+	//     same step that closes it, and so is closed once.
+
 	maxUnsent int // immutable after New
 
 	epfd   int // immutable after New, closed by release

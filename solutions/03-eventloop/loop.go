@@ -70,17 +70,17 @@ type Options struct {
 }
 
 // Loop serves connections on the goroutine that calls Run.
-//
-// Invariants:
-//
-//  1. Descriptors of connections are used by the loop goroutine only. So no
-//     other goroutine can write to one that was closed and given out again.
-//  2. Whatever epoll has reported of a connection is acted on at once or
-//     remembered in the Conn (readable, held); a connection that can make
-//     progress without a further event is in ready.
-//  3. Whoever queues work for the loop either finds it awake, in which case it
-//     looks at the queue again before it sleeps, or wakes it (wake.go).
 type Loop struct {
+	// Invariants:
+	//
+	//  1. Descriptors of connections are used by the loop goroutine only. So no
+	//     other goroutine can write to one that was closed and given out again.
+	//  2. Whatever epoll has reported of a connection is acted on at once or
+	//     remembered in the Conn (readable, held); a connection that can make
+	//     progress without a further event is in ready.
+	//  3. Whoever queues work for the loop either finds it awake, in which case it
+	//     looks at the queue again before it sleeps, or wakes it (wake.go).
+
 	opts Options // immutable after New, defaults filled in
 
 	epfd  int   // immutable after New, closed by release

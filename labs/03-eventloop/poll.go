@@ -1,0 +1,4 @@
+package eventloop
+
+// epoll itself goes here: the instance, epoll_ctl, epoll_wait, and the eventfd
+// that ends a wait.

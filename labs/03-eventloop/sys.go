@@ -1,0 +1,3 @@
+package eventloop
+
+// System calls that deserve a wrapper go here, if you find any.

@@ -1,0 +1,21 @@
+package eventloop
+
+import (
+	"errors"
+)
+
+// Send queues msg as one frame: all of it or, with an error, nothing. It copies
+// msg, never blocks, and may be called from any goroutine; frames leave in the
+// order of the calls. What a callback sends is written together when it
+// returns: one system call for a burst of replies. After Close, Abort or the
+// peer's end it returns net.ErrClosed; if more than MaxQueued bytes would be
+// queued, ErrQueueFull.
+func (c *Conn) Send(msg []byte) error {
+	return errors.New("not implemented: send")
+}
+
+// Write queues p as it is, without a length in front: all of it or, with an
+// error, nothing. Otherwise as Send.
+func (c *Conn) Write(p []byte) (int, error) {
+	return 0, errors.New("not implemented: send")
+}
