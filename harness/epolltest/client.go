@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/asynclab/asynclab/harness/spec"
+	"golang.org/x/sys/unix"
 )
 
 // client is the harness's end of one connection to a server under a check. Its
@@ -70,20 +71,41 @@ func (c *client) reset() {
 }
 
 // send writes p on a goroutine of its own, for p may not fit the kernel's
-// buffers, and counts what the kernel has taken.
+// buffers, and counts every byte that the kernel has taken.
 func (c *client) send(p []byte) (taken *atomic.Int64, done <-chan error) {
 	taken = new(atomic.Int64)
 	return taken, c.s.r.Go(func() error {
-		for len(p) > 0 {
-			n, err := c.Write(p[:min(len(p), 64<<10)])
-			taken.Add(int64(n))
-			if err != nil {
-				return c.s.explain(spec.Fail("the server to take what is sent", "%v", plain(err)))
+		for int(taken.Load()) < len(p) {
+			if err := c.write(p, taken); err != nil {
+				return c.s.explain(spec.Fail("the server to take what is sent", "after %d bytes: %v", taken.Load(), plain(err)))
 			}
-			p = p[n:]
 		}
 		return nil
 	})
+}
+
+// write is one write(2) of what is left of p, when there is room. Unlike
+// [net.TCPConn.Write] it tells of each piece the kernel takes.
+func (c *client) write(p []byte, taken *atomic.Int64) error {
+	conn, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = conn.Write(func(fd uintptr) (done bool) {
+		rest := p[taken.Load():]
+		n, err := unix.Write(int(fd), rest[:min(len(rest), 64<<10)])
+		if err == unix.EAGAIN {
+			return false // wait for room
+		}
+		if err == nil {
+			taken.Add(int64(n))
+		} else if err != unix.EINTR {
+			failed = err
+		}
+		return true
+	})
+	return errors.Join(failed, err)
 }
 
 // pingPong expects one short echo.

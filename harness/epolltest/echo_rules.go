@@ -10,7 +10,7 @@ import (
 
 var echoRules = []spec.Rule[New]{
 	{
-		Name: "EchoesEveryByte", Group: "echo", Points: 6, Section: "Step 2: the loop",
+		Name: "EchoesEveryByte", Group: "echo", Points: 5, Section: "Step 2: the loop",
 		Why: "TCP is a stream: one read may bring a part of a write or several together. Echo exactly the n bytes that read returned. A read of 0 bytes is the peer's end: it has finished sending, may still be reading, and the close comes after the last byte owed.",
 		Hints: [3]string{
 			"What do the three results of read(2) mean: n > 0, n == 0, EAGAIN?",
@@ -20,7 +20,7 @@ var echoRules = []spec.Rule[New]{
 		Check: echoesEveryByte,
 	},
 	{
-		Name: "OneGoroutineServesAll", Group: "echo", Points: 4, Section: "Step 2: the loop",
+		Name: "OneGoroutineServesAll", Group: "echo", Points: 3, Section: "Step 2: the loop",
 		Why: "This is what the loop is for: a connection is a few fields in a map, not a goroutine with a stack. 1,000 connections must cost no goroutine and no thread.",
 		Hints: [3]string{
 			"Who reads from a connection here? Who wrote the word go?",
@@ -30,7 +30,7 @@ var echoRules = []spec.Rule[New]{
 		Check: oneGoroutineServesAll,
 	},
 	{
-		Name: "InterruptionsAreNotErrors", Group: "echo", Points: 4, Section: "Step 2: the loop",
+		Name: "InterruptionsAreNotErrors", Group: "echo", Points: 3, Section: "Step 2: the loop",
 		Why: "epoll_wait is never restarted after a signal (signal(7)), and Go's own scheduler sends SIGURG to its threads when it likes. EINTR means: call again.",
 		Hints: [3]string{
 			"Which error of epoll_wait says nothing about epoll?",

@@ -10,7 +10,7 @@ import (
 
 var emfileRules = []spec.Rule[New]{
 	{
-		Name: "AcceptPausesWithoutDescriptors", Group: "accept", Points: 6, Section: "Step 8: no descriptor left",
+		Name: "AcceptPausesWithoutDescriptors", Group: "accept", Points: 4, Section: "Step 8: no descriptor left",
 		Why: "With no descriptor left, accept4 fails with EMFILE and the client stays in the backlog, so the listener stays readable: a loop that goes on burns a core, one that gives up is down because it was popular. Stop watching the listener for a moment, serve the others, try again.",
 		Hints: [3]string{
 			"accept4 fails with EMFILE. What will the next epoll_wait say about the listener?",
@@ -49,7 +49,7 @@ func acceptPausesWithoutDescriptors(r *spec.Run, new New) error {
 	if err := unix.Connect(waiting, s.sockaddr()); err != nil {
 		return fmt.Errorf("connect to %s: %w", s.addr, err)
 	}
-	if err := s.spins(r, "no descriptor is left and a client waits in the backlog"); err != nil {
+	if err := s.sleeps("no descriptor is left and a client waits in the backlog"); err != nil {
 		return err
 	}
 	r.Step("the first client gets an echo meanwhile")

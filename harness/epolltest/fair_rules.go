@@ -10,7 +10,7 @@ import (
 
 var fairRules = []spec.Rule[New]{
 	{
-		Name: "FirehoseDoesNotStarve", Group: "fair", Points: 6, Section: "Step 6: fairness",
+		Name: "FirehoseDoesNotStarve", Group: "fair", Points: 5, Section: "Step 6: fairness",
 		Why: "A loop that reads a connection until EAGAIN stays with it for as long as its peer keeps sending. Everyone else waits. Level-triggered epoll tells again of what is left, so a bounded bite a turn loses nothing.",
 		Hints: [3]string{
 			"How many bytes can one connection get through in one turn of your loop?",

@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/asynclab/asynclab/harness/spec"
+	"golang.org/x/sys/unix"
 )
 
 var listenRules = []spec.Rule[New]{
 	{
-		Name: "ListenGivesAnAddress", Group: "listen", Points: 3, Section: "Step 1: the listening socket",
+		Name: "ListenGivesAnAddress", Group: "listen", Points: 2, Section: "Step 1: the listening socket",
 		Why: "A client needs to know where the server is. With port 0 the kernel chooses, and only getsockname(2) tells what; an address that is taken must say so, for the reader of the log.",
 		Hints: [3]string{
 			"Which four system calls make a listening socket, and which fifth one tells its port?",
@@ -22,7 +24,7 @@ var listenRules = []spec.Rule[New]{
 		Check: listenGivesAnAddress,
 	},
 	{
-		Name: "OptionsAreChecked", Group: "listen", Points: 2, Section: "Step 1: the listening socket",
+		Name: "OptionsAreChecked", Group: "listen", Points: 1, Section: "Step 1: the listening socket",
 		Why: "A bound below zero would stop every connection from being read, silently. What cannot work is refused where it is written down: in New.",
 		Hints: [3]string{
 			"Which values of MaxUnsent make no sense?",
@@ -32,7 +34,7 @@ var listenRules = []spec.Rule[New]{
 		Check: optionsAreChecked,
 	},
 	{
-		Name: "DescriptorsStayHere", Group: "listen", Points: 4, Section: "Step 2: the loop",
+		Name: "DescriptorsStayHere", Group: "listen", Points: 3, Section: "Step 2: the loop",
 		Why: "A descriptor without CLOEXEC goes on living in every program this process starts, and a connection whose last copy is in a stranger never ends. A socket that may block stops the loop, and with it everyone.",
 		Hints: [3]string{
 			"What does a child process inherit, and what does a socket do by itself when there is nothing to read?",
@@ -83,12 +85,6 @@ func optionsAreChecked(r *spec.Run, new New) error {
 	return nil
 }
 
-// Flags of /proc/PID/fdinfo, as open(2) has them.
-const (
-	flagNonblock = 0o4000
-	flagCloexec  = 0o2000000
-)
-
 func descriptorsStayHere(r *spec.Run, new New) error {
 	before := map[int]bool{}
 	for _, fd := range openFiles() {
@@ -107,14 +103,10 @@ func descriptorsStayHere(r *spec.Run, new New) error {
 			continue
 		}
 		target, _ := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
-		flags, ok := fdFlags(fd)
-		if !ok {
-			continue // closed since: the one that listed them
-		}
-		if flags&flagCloexec == 0 {
+		if flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); flags&unix.FD_CLOEXEC == 0 {
 			return spec.Fail("every descriptor to be closed on exec", "descriptor %d (%s) would be inherited by a child process", fd, target)
 		}
-		if strings.HasPrefix(target, "socket:") && flags&flagNonblock == 0 {
+		if flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); strings.HasPrefix(target, "socket:") && flags&unix.O_NONBLOCK == 0 {
 			return spec.Fail("every socket to be non-blocking", "descriptor %d (%s) may block the loop", fd, target)
 		}
 	}
@@ -122,7 +114,14 @@ func descriptorsStayHere(r *spec.Run, new New) error {
 }
 
 // openFiles lists this process's descriptors.
-func openFiles() []int { return numbers("/proc/self/fd") }
+func openFiles() []int {
+	return slices.DeleteFunc(numbers("/proc/self/fd"), func(fd int) bool {
+		_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		return err != nil // the one that listed them, closed since
+	})
+}
+
+func descriptors() int { return len(openFiles()) }
 
 // numbers lists the entries of dir whose names are numbers.
 func numbers(dir string) (all []int) {
@@ -133,21 +132,4 @@ func numbers(dir string) (all []int) {
 		}
 	}
 	return all
-}
-
-func descriptors() int { return len(openFiles()) }
-
-// fdFlags reads a descriptor's open flags; not ok when it is closed.
-func fdFlags(fd int) (flags int64, ok bool) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
-	if err != nil {
-		return 0, false
-	}
-	for _, line := range strings.Split(string(text), "\n") {
-		if v, found := strings.CutPrefix(line, "flags:"); found {
-			flags, err = strconv.ParseInt(strings.TrimSpace(v), 8, 64)
-			return flags, err == nil
-		}
-	}
-	return 0, false
 }

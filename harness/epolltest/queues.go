@@ -5,9 +5,9 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
-	"time"
 
 	"github.com/asynclab/asynclab/harness/meter"
+	"github.com/asynclab/asynclab/harness/spec"
 )
 
 // queues is where the bytes of one connection are, as the kernel counts them.
@@ -71,7 +71,7 @@ func (s *serving) stall(id, n int) (*stall, error) {
 	st := &stall{client: c, sent: pattern(id, n)}
 	s.r.Step("a client sends %d MiB and reads nothing yet", n>>20)
 	st.taken, st.done = c.send(st.sent)
-	if _, err := standsStill(s.r, "the sender to be stopped", 15, st.taken.Load); err != nil {
+	if _, err := standsStill(s.r, "the sender to be stopped", 25, st.taken.Load); err != nil {
 		return nil, s.explain(err)
 	}
 	st.took = st.taken.Load()
@@ -91,27 +91,34 @@ func (st *stall) drain() error {
 	return <-st.done
 }
 
-// arrive connects a client whose bytes all reach the server's end, read by the
-// server or waiting in its receive queue, while the server owes as much as it
-// may. The client has sent them all and reads nothing yet.
-func (s *serving) arrive(id, maxUnsent int) (*client, []byte, error) {
+// arrive connects a client whose bytes all reach the server's end: they are read
+// by the server, which owes owed bytes or more, or wait in its receive queue.
+// The client has sent them all and reads nothing yet.
+func (s *serving) arrive(owed int64) (*client, []byte, error) {
 	c, err := s.dialWith(64 << 10)
 	if err != nil {
 		return nil, nil, err
 	}
+	s.r.Step("a client sends, reading nothing, until the server owes it %d KiB or more", owed>>10)
 	var sent []byte
-	s.r.Step("a client sends, reading nothing, until the server owes it %d bytes", maxUnsent)
-	err = s.r.Until("the server to owe the client MaxUnsent bytes", func() bool {
-		p := pattern(id+len(sent), 64<<10)
-		c.SetWriteDeadline(time.Now().Add(time.Second))
-		n, _ := c.Write(p)
-		sent = append(sent, p[:n]...)
-		time.Sleep(time.Millisecond)
-		q, err := c.queues()
-		return err == nil && int64(len(sent))-q.inKernel() >= int64(maxUnsent) && q.clientSend == 0
+	var failed error
+	err = s.r.Until("the server to read until it owes that much", func() bool {
+		for failed == nil {
+			q, err := c.queues()
+			if err != nil || q.clientSend > 0 {
+				failed = err
+				return false
+			}
+			if int64(len(sent))-q.inKernel() >= owed {
+				return true
+			}
+			p := pattern(len(sent), 32<<10) // little enough to fit a receive queue
+			if _, err = c.Write(p); err != nil {
+				failed = spec.Fail("the server to take what is sent", "%v", plain(err))
+			}
+			sent = append(sent, p...)
+		}
+		return true
 	})
-	if err != nil {
-		return nil, nil, s.explain(err)
-	}
-	return c, sent, nil
+	return c, sent, s.explain(errors.Join(failed, err))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynclab/asynclab/harness/spec"
@@ -15,8 +16,9 @@ type serving struct {
 	r    *spec.Run
 	addr string
 
-	ended chan struct{} // closed when Run has returned
-	err   error         // what it returned; read it after ended
+	stopping atomic.Bool   // Shutdown was called
+	ended    chan struct{} // closed when Run has returned
+	err      error         // what it returned; read it after ended
 }
 
 // serve makes a server that listens on a free port, and runs it.
@@ -48,6 +50,12 @@ func prepare(r *spec.Run, new New, o Options) (*serving, error) {
 	}
 	s.addr = addr.String()
 	return s, nil
+}
+
+// Shutdown notes that from now on Run may return.
+func (s *serving) Shutdown(ctx context.Context) error {
+	s.stopping.Store(true)
+	return s.Server.Shutdown(ctx)
 }
 
 // run calls Run on a goroutine of its own.
@@ -85,10 +93,12 @@ func (s *serving) explain(err error) error {
 		if s.err != nil {
 			return spec.Fail("Run to go on: a fault of one connection, or an interruption, is not the loop's", "it returned %q", s.err)
 		}
-		return spec.Fail("Run to go on until Shutdown", "it returned nil")
-	default:
-		return err
+		if !s.stopping.Load() {
+			return spec.Fail("Run to go on until Shutdown", "it returned nil")
+		}
+	case <-time.After(100 * time.Millisecond): // a loop that ends closes its connections first
 	}
+	return err
 }
 
 // shutdown calls Shutdown with time to spare, expects nil, and waits for Run.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/asynclab/asynclab/harness/load"
 	"github.com/asynclab/asynclab/harness/spec"
 )
 
@@ -23,7 +24,7 @@ func Test[S Server](t *testing.T, new func(Options) (S, error)) { suite.Test(t, 
 
 // Benchmark measures the targets of the lab.
 func Benchmark[S Server](b *testing.B, new func(Options) (S, error)) {
-	//load.BecomeSwarm() // in the child process that makes the load
+	load.BecomeSwarm() // in the child process that makes the load
 	suite.Benchmark(b, widen(new))
 }
 
