@@ -125,7 +125,7 @@ func shutdownEndsIdle(r *spec.Run, new New) error {
 	if err != nil {
 		return err
 	}
-	if err := busy.pingPong(); err != nil {
+	if err := busy.echo(pattern(1, 1<<20)); err != nil {
 		return err
 	}
 	go func() {

@@ -2,8 +2,6 @@ package epolltest
 
 import (
 	"fmt"
-	"runtime"
-	"time"
 
 	"github.com/asynclab/asynclab/harness/meter"
 	"github.com/asynclab/asynclab/harness/spec"
@@ -294,21 +292,6 @@ func burstLeavesNoMemory(r *spec.Run, new New) error {
 		return spec.Fail("a connection that is owed nothing to hold no memory", "%d KiB were still held after a burst", held>>10)
 	}
 	return nil
-}
-
-// sleeps expects the loop not to turn in vain. A machine at work may disturb
-// one window, so only the third in a row counts.
-func (s *serving) sleeps(while string) error {
-	const limit, window = 0.25, 500 * time.Millisecond
-	s.r.Step("%s: look at this process's CPU time", while)
-	runtime.GC() // not in the window
-	var cores float64
-	for range 3 {
-		if cores = meter.IdleCores(window); cores < limit {
-			return nil
-		}
-	}
-	return s.explain(spec.Fail("the loop to sleep in epoll_wait", "%s, and it keeps %.0f%% of a core busy", while, 100*cores))
 }
 
 func idleLoopSleeps(r *spec.Run, new New) error {

@@ -1,0 +1,5 @@
+package eventlooptest
+
+import "github.com/asynclab/asynclab/harness/spec"
+
+var targets []spec.Target[New]
