@@ -7,7 +7,8 @@ SIDE = labs
 ARGS =
 
 bin := .asynclab/bin/lab
-lab = @go build -tags light -o $(bin) ./harness/cmd/lab && $(bin)
+lab = @[ -x $(bin) ] || echo 'compiling the lab command: this once it takes a moment' >&2; \
+	go build -tags light -o $(bin) ./harness/cmd/lab && $(bin)
 heavy = @go build -o $(bin)-heavy ./harness/cmd/lab && $(bin)-heavy
 side = --side $(SIDE)
 json = $(if $(JSON),--json)
