@@ -42,8 +42,8 @@ adopt: ## put the reference in place of your code, which is kept [LAB= YES=1]
 reset: ## put the skeleton in place of your code, which is kept [LAB= YES=1]
 	$(lab) reset $(LAB) $(yes) $(ARGS)
 
-progress: ## points by lab; with LAB=, that lab's history
-	$(lab) progress $(LAB) $(ARGS)
+progress: ## points by lab; with LAB=, that lab's history [SIDE=]
+	$(lab) progress $(LAB) $(side) $(ARGS)
 
 doctor: ## what this machine gives the labs, and how to mend what is short [JSON=1]
 	$(lab) doctor $(json) $(ARGS)
