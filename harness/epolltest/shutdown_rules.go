@@ -183,7 +183,9 @@ func shutdownIsRepeatable(r *spec.Run, new New) error {
 	if err != nil {
 		return err
 	}
-	if err := r.Call("Shutdown before Run to return", func() error { return early.Shutdown(r.Context()) }); err != nil {
+	if err := r.Call("Shutdown before Run to return", func() error { return early.Shutdown(r.Context()) }); isHole(err) {
+		return err
+	} else if err != nil {
 		return spec.Fail("Shutdown before Run to return nil", "%v", err)
 	}
 	early.run()

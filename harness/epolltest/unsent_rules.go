@@ -321,7 +321,7 @@ func stalledPeersCostNothing(r *spec.Run, new New) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.stall(1, 64<<20); err != nil {
+	if _, err := s.stall(1, 24<<20); err != nil {
 		return err
 	}
 	if err := s.sleeps("a peer that is owed bytes reads nothing"); err != nil {

@@ -10,5 +10,5 @@ import (
 // returns the address it got: with port 0 the kernel chooses a free one. An
 // empty host means every IPv4 address. Call it once, before Run.
 func (s *Server) Listen(addr string) (net.Addr, error) {
-	return nil, errors.New("not implemented: step 1, listen")
+	return nil, errors.New("not implemented: step 1, the listening socket")
 }

@@ -11,5 +11,5 @@ import (
 // error. It may be called from any goroutine, more than once, and before Run,
 // which then returns nil at once.
 func (s *Server) Shutdown(ctx context.Context) error {
-	return errors.New("not implemented: shutdown")
+	return errors.New("not implemented: step 9, shutdown")
 }
