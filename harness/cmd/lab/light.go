@@ -11,7 +11,7 @@ import (
 // heavyCommands are known to the light binary by name only: see heavy.go.
 func heavyCommands() []*cobra.Command {
 	var all []*cobra.Command
-	for _, name := range []string{"compare", "profile"} {
+	for _, name := range []string{"compare", "profile", "demo"} {
 		all = append(all, &cobra.Command{
 			Use:                name,
 			Short:              "only through make " + name,
@@ -23,3 +23,6 @@ func heavyCommands() []*cobra.Command {
 	}
 	return all
 }
+
+// becomeSwarm has nothing to do: the light binary makes no load.
+func becomeSwarm() {}

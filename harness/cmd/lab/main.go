@@ -20,6 +20,7 @@ import (
 )
 
 func main() {
+	becomeSwarm()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	status := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -1,0 +1,131 @@
+//go:build !light
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	serverStart = 10 * time.Second // until it says where it listens
+	serverStop  = 10 * time.Second // from SIGTERM to SIGKILL
+)
+
+var errServerEnded = errors.New("the server ended")
+
+// A server is a lab's program in a process of its own. It dies with this one.
+type server struct {
+	pkg  string // "solutions/03-eventloop/cmd/echod"
+	addr string // where it listens: "127.0.0.1:40123"
+	cmd  *exec.Cmd
+	stop context.CancelFunc // sends SIGTERM, and SIGKILL after serverStop
+	said capped             // its stderr
+
+	gone chan struct{} // closed once the process has ended and been waited for
+}
+
+// buildServer compiles a side's program and returns where it is.
+func (c clone) buildServer(ctx context.Context, s side, pkg string) (string, error) {
+	path := c.state("bin", "echod-"+s.Name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", fmt.Errorf("make a folder for the server: %w", err)
+	}
+	out, err := c.goTool(ctx, "build", "-o", path, "./"+pkg)
+	if err := compileError(ctx, out, err); err != nil {
+		return "", fmt.Errorf("%s does not compile (mend that first): %w", pkg, err)
+	}
+	return path, nil
+}
+
+// startServer starts the program at path on a free port of the loopback and
+// waits until it listens. The caller closes it.
+func startServer(ctx context.Context, path, pkg string) (*server, error) {
+	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // the swarm goes before the server
+	s := &server{pkg: pkg, stop: stop, gone: make(chan struct{})}
+	s.cmd = exec.CommandContext(life, path, "-addr", "127.0.0.1:0")
+	endWithGroup(s.cmd)
+	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
+	s.cmd.WaitDelay = serverStop
+	s.cmd.Stderr = &s.said
+	lines, err := s.cmd.StdoutPipe()
+	if err == nil {
+		err = s.cmd.Start()
+	}
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("start %s: %w", pkg, err)
+	}
+	listening := make(chan string, 1)
+	go s.follow(lines, listening)
+	return s.await(ctx, listening)
+}
+
+// follow reads what the server prints and waits for its end.
+func (s *server) follow(lines io.Reader, listening chan<- string) {
+	for scan := bufio.NewScanner(lines); scan.Scan(); {
+		if addr, ok := strings.CutPrefix(scan.Text(), "listening on "); ok {
+			select {
+			case listening <- addr:
+			default: // said twice
+			}
+		}
+	}
+	s.cmd.Wait() // what it says is in ProcessState
+	close(s.gone)
+}
+
+// await returns s once it listens, and ends it if it does not.
+func (s *server) await(ctx context.Context, listening <-chan string) (*server, error) {
+	late := time.NewTimer(serverStart)
+	defer late.Stop()
+	select {
+	case s.addr = <-listening:
+		return s, nil
+	case <-s.gone:
+		return nil, fmt.Errorf("%s ended before it listened: %s", s.pkg, s.lastWords())
+	case <-late.C:
+		s.close()
+		return nil, fmt.Errorf("%s has not printed \"listening on ADDRESS\" within %v: run it by hand, go run ./%s", s.pkg, serverStart, s.pkg)
+	case <-ctx.Done():
+		s.close()
+		return nil, ctx.Err()
+	}
+}
+
+func (s *server) pid() int { return s.cmd.Process.Pid }
+
+// close asks the server to end, waits for it, and kills it after serverStop.
+// The error says that it did not end in order, or had ended before.
+func (s *server) close() error {
+	s.stop()
+	<-s.gone
+	if s.cmd.ProcessState.Success() {
+		return nil
+	}
+	return fmt.Errorf("%s did not end in order: %s", s.pkg, s.lastWords())
+}
+
+// lastWords is how the process ended and what it said: of a crash the line that
+// names it, and where the whole can be had.
+func (s *server) lastWords() string {
+	how := s.cmd.ProcessState.String()
+	said := strings.TrimSpace(s.said.String())
+	if said == "" {
+		return fmt.Sprintf("%s, without a word (if it was not you: go run ./%s)", how, s.pkg)
+	}
+	first, rest, _ := strings.Cut(said, "\n")
+	if rest != "" {
+		first += fmt.Sprintf(" (and %d lines more: go run ./%s shows them)", strings.Count(rest, "\n")+1, s.pkg)
+	}
+	return how + ": " + first
+}
