@@ -302,6 +302,11 @@ func sendAfterTheEnd(r *spec.Run, new New) error {
 	d := newDiary(r)
 	wrong := make(chan error, 100)
 	try := func(c Conn, when string) {
+		defer func() {
+			if v := recover(); v != nil && len(wrong) < cap(wrong) {
+				wrong <- spec.Fail("Send "+when+" to return net.ErrClosed", "it panics: %v", v)
+			}
+		}()
 		_, err := c.Write([]byte("too late"))
 		for what, err := range map[string]error{"Send": c.Send([]byte("too late")), "Write": err} {
 			if !errors.Is(err, net.ErrClosed) && len(wrong) < cap(wrong) {
@@ -319,8 +324,8 @@ func sendAfterTheEnd(r *spec.Run, new New) error {
 		}
 	}
 	o.OnClose = func(c Conn, err error) {
-		try(c, "in OnClose")
 		d.closed(c, err)
+		try(c, "in OnClose")
 	}
 	s, err := serve(r, new, o)
 	if err != nil {

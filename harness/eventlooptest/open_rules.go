@@ -209,13 +209,18 @@ func connect(fd int, addr string) error {
 	return nil
 }
 
-// idle expects the process to come to rest: one window of 100 ms in which it
-// uses almost no CPU time. A loop that spins never gives one; a machine that is
-// busy with other things makes the wait longer, not the verdict harder.
+// idle expects the process to come to rest: four windows of 50 ms in a row in
+// which it uses almost no CPU time. A loop that spins does not give them; what
+// else the machine is busy with makes the wait longer, not the verdict harder.
 func idle(r *spec.Run, when string) error {
-	busy := 0.0
-	for range 50 {
-		if busy = meter.IdleCores(100 * time.Millisecond); busy < 0.05 {
+	busy, quiet := 0.0, 0
+	for range 60 {
+		busy = meter.IdleCores(50 * time.Millisecond)
+		quiet++
+		if busy > 0.05 {
+			quiet = 0
+		}
+		if quiet == 4 {
 			return nil
 		}
 		if r.Context().Err() != nil {

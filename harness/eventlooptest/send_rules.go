@@ -377,7 +377,7 @@ func readingStops(r *spec.Run, new New) error {
 // called for everything. On a machine that pauses longer the check sees less
 // than it could; it never blames a right loop.
 func standsStill(r *spec.Run, e *echo, all int) error {
-	const quiet = 100 // askings, 5 ms apart
+	const quiet = 40 // askings, up to 25 ms apart
 	last, same := -1, 0
 	return r.Until("the loop to stop reading", func() bool {
 		time.Sleep(5 * time.Millisecond)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -108,6 +109,17 @@ func shutdownOwesNothing(r *spec.Run, new New) error {
 		}
 	}
 	slow, waiting, silent, holder := clients[0], clients[1], clients[2], clients[3]
+	var crowd []*client // more than one epoll_wait reports, so that some are unread when the drain begins
+	for range 500 {
+		c, err := dial(r, s.addr)
+		if err != nil {
+			return err
+		}
+		crowd = append(crowd, c)
+	}
+	if _, err := d.waitOpen(crowd[len(crowd)-1]); err != nil {
+		return err
+	}
 	r.Step("12 MiB are owed to a client that does not read yet")
 	if err := slow.pieces(appendFrame(nil, []byte("much"))); err != nil {
 		return err
@@ -119,7 +131,12 @@ func shutdownOwesNothing(r *spec.Run, new New) error {
 	for i := range 40 {
 		frames = append(frames, pattern(i, 1000))
 	}
-	r.Step("another's 40 requests have arrived and are not read, as the loop is in a callback")
+	r.Step("%d clients' requests have arrived and are not read, as the loop is in a callback; the last one's are 40", len(crowd)+1)
+	for _, c := range crowd {
+		if err := c.send([]byte("one of many")); err != nil {
+			return err
+		}
+	}
 	if err := waiting.send(frames...); err != nil {
 		return err
 	}
@@ -128,7 +145,19 @@ func shutdownOwesNothing(r *spec.Run, new New) error {
 	}
 	r.Step("Shutdown is called, without a deadline that matters")
 	down := r.Go(func() error { return s.Shutdown(r.Context()) })
+	for range 100 { // until it shows, if it does
+		if s.Post(func() {}) != nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
 	g.open()
+	for i, c := range crowd {
+		if err := c.expect([]byte("one of many")); err != nil {
+			return spec.Fail("what had arrived to be delivered, and its replies to be sent", "client %d of %d: %v", i+1, len(crowd), err)
+		}
+		c.Close()
+	}
 	if err := waiting.expect(frames...); err != nil {
 		return spec.Fail("what had arrived to be delivered, and its replies to be sent", "%v", err)
 	}
