@@ -116,11 +116,12 @@ func (c Cost) Sample() spec.Sample {
 
 // IdleMemory holds conns connections, each of which has had one echo and is
 // silent since, and returns the user-space bytes (live heap and goroutine
-// stacks) that one of them costs the server at addr in this process.
+// stacks) that one of them costs the server at addr in this process. The echo is
+// a frame, which a server of bytes returns as well.
 func IdleMemory(r *spec.Run, addr string, conns int) (spec.Sample, error) {
 	before := meter.UserMemory()
 	var after int64
-	result, err := load.Spawn(r.Context(), load.Config{Addr: addr, Conns: conns, Core: swarmCore()}, load.Hooks{Connected: func() { after = meter.UserMemory() }})
+	result, err := load.Spawn(r.Context(), load.Config{Addr: addr, Conns: conns, Wire: load.Framed, Core: swarmCore()}, load.Hooks{Connected: func() { after = meter.UserMemory() }})
 	if err := errors.Join(err, result.Faults.Err()); err != nil {
 		return spec.Sample{}, err
 	}
