@@ -13,7 +13,7 @@ const costSection = "Step 8: what a message and a connection cost"
 
 var costRules = []spec.Rule[New]{
 	{
-		Name: "NoAllocationPerMessage", Group: "cost", Points: 3, Section: costSection,
+		Name: "NoAllocationPerMessage", Group: "cost", Points: 2, Section: costSection,
 		Why: "At 500,000 messages a second, one allocation each is a garbage collector that never rests. In steady state everything is there already: the read buffer, the queue, the lists.",
 		Hints: [3]string{
 			"What is made anew for each message, each event, each turn?",
@@ -23,7 +23,7 @@ var costRules = []spec.Rule[New]{
 		Check: noAllocationPerMessage,
 	},
 	{
-		Name: "IdleConnectionsHoldNoBuffer", Group: "cost", Points: 3, Section: costSection,
+		Name: "IdleConnectionsHoldNoBuffer", Group: "cost", Points: 2, Section: costSection,
 		Why: "Of 100,000 connections nearly all are idle. A buffer of 4 KB each is 400 MB of nothing; a burst that leaves its memory behind is worse, as no test shows it and no month passes without one.",
 		Hints: [3]string{
 			"Which memory belongs to a connection while nothing is on its way?",

@@ -8,7 +8,7 @@ import (
 
 var edgeRules = []spec.Rule[New]{
 	{
-		Name: "NothingIsLeftAtTheEdge", Group: "edge", Points: 4, Section: frameSection,
+		Name: "NothingIsLeftAtTheEdge", Group: "edge", Points: 3, Section: frameSection,
 		Why: "Edge-triggered means told once: 'has become readable'. What you leave in the socket you must remember, for no further event will come for it.",
 		Hints: [3]string{
 			"The event is gone and there are still bytes in the socket. Who will tell you?",
@@ -18,7 +18,7 @@ var edgeRules = []spec.Rule[New]{
 		Check: nothingIsLeftAtTheEdge,
 	},
 	{
-		Name: "TheEndIsSeenBehindTheBytes", Group: "edge", Points: 4, Section: frameSection,
+		Name: "TheEndIsSeenBehindTheBytes", Group: "edge", Points: 3, Section: frameSection,
 		Why: "The last bytes and the FIN behind them are often one event. The bytes come first: read them all. And a short read that says 'empty' says nothing of the FIN: only a read of 0 does.",
 		Hints: [3]string{
 			"Which order do the last bytes and the FIN have on the wire, and which in your code?",
@@ -28,7 +28,7 @@ var edgeRules = []spec.Rule[New]{
 		Check: theEndIsSeen,
 	},
 	{
-		Name: "FirehoseDoesNotStarve", Group: "edge", Points: 3, Section: frameSection,
+		Name: "FirehoseDoesNotStarve", Group: "edge", Points: 2, Section: frameSection,
 		Why: "A peer that sends as fast as you read never gives EAGAIN. 'Read until EAGAIN' then means: read this one for ever. A bound per turn, and the rest in the next one, gives everybody a turn.",
 		Hints: [3]string{
 			"When does your reading loop end if the peer refills the socket while you call back?",

@@ -13,7 +13,7 @@ const endSection = "Step 4: the end of a connection"
 
 var endRules = []spec.Rule[New]{
 	{
-		Name: "OnCloseTellsWhy", Group: "ends", Points: 3, Section: endSection,
+		Name: "OnCloseTellsWhy", Group: "ends", Points: 2, Section: endSection,
 		Why: "Whatever ends a connection, its handler learns it once, last, and with the reason: nil for an end in order, the error otherwise. A handler frees what it holds in OnClose; without it, it leaks, and with two it frees twice.",
 		Hints: [3]string{
 			"How many places in your code close a descriptor?",
@@ -23,7 +23,7 @@ var endRules = []spec.Rule[New]{
 		Check: onCloseTellsWhy,
 	},
 	{
-		Name: "CloseSendsWhatIsQueued", Group: "ends", Points: 3, Section: endSection,
+		Name: "CloseSendsWhatIsQueued", Group: "ends", Points: 2, Section: endSection,
 		Why: "Send, then Close: the answer must arrive. Two things lose it. Closing before the queue is written; and closing while there are unread bytes in the receive queue, upon which the kernel sends RST and throws away what it has not sent.",
 		Hints: [3]string{
 			"Close is called while 8 MiB are queued. When is the descriptor closed?",
@@ -33,7 +33,7 @@ var endRules = []spec.Rule[New]{
 		Check: closeSendsWhatIsQueued,
 	},
 	{
-		Name: "AbortSendsNothing", Group: "ends", Points: 2, Section: endSection,
+		Name: "AbortSendsNothing", Group: "ends", Points: 1, Section: endSection,
 		Why: "Abort is for a peer that is not worth waiting for. A peer that does not read must not be able to hold its connection open.",
 		Hints: [3]string{
 			"What does Abort wait for?",
@@ -43,7 +43,7 @@ var endRules = []spec.Rule[New]{
 		Check: abortSendsNothing,
 	},
 	{
-		Name: "HalfCloseGetsItsReplies", Group: "ends", Points: 3, Section: endSection,
+		Name: "HalfCloseGetsItsReplies", Group: "ends", Points: 2, Section: endSection,
 		Why: "A FIN says 'I have sent everything', not 'I am gone'. Clients that send their requests, shut down their direction and then read the answers are in order; what is queued for them is sent before the descriptor is closed.",
 		Hints: [3]string{
 			"read returned 0. Which of the two directions has ended?",
@@ -63,7 +63,7 @@ var endRules = []spec.Rule[New]{
 		Check: sendAfterTheEnd,
 	},
 	{
-		Name: "PanicClosesOneConnection", Group: "ends", Points: 3, Section: endSection,
+		Name: "PanicClosesOneConnection", Group: "ends", Points: 2, Section: endSection,
 		Why: "One malformed message that a handler did not expect must not take 100,000 connections down. The connection whose callback panicked is in an unknown state and closes, with the panic as OnClose's error; the others go on.",
 		Hints: [3]string{
 			"Where does a panic in OnMessage end, if nobody recovers?",

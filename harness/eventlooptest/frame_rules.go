@@ -14,7 +14,7 @@ const frameSection = "Step 2: bytes in"
 
 var frameRules = []spec.Rule[New]{
 	{
-		Name: "FramesArriveWhole", Group: "frames", Points: 3, Section: frameSection,
+		Name: "FramesArriveWhole", Group: "frames", Points: 2, Section: frameSection,
 		Why: "One read may bring many frames, and one frame may need many reads. Call back for each complete frame in what there is, and keep only the incomplete rest.",
 		Hints: [3]string{
 			"A read has brought 3 frames and a half. How often is OnMessage called, and what is kept?",
@@ -24,7 +24,7 @@ var frameRules = []spec.Rule[New]{
 		Check: framesArriveWhole,
 	},
 	{
-		Name: "FramesSplitAnywhere", Group: "frames", Points: 3, Section: frameSection,
+		Name: "FramesSplitAnywhere", Group: "frames", Points: 2, Section: frameSection,
 		Why: "TCP knows no frames: it may cut anywhere, inside the 4 bytes of a length too. Whatever is incomplete is kept, and parsed again together with what comes next.",
 		Hints: [3]string{
 			"What does your parser do with 3 bytes of a header?",
@@ -44,7 +44,7 @@ var frameRules = []spec.Rule[New]{
 		Check: halfFramesDoNotMix,
 	},
 	{
-		Name: "OversizedFrameIsRefused", Group: "frames", Points: 3, Section: frameSection,
+		Name: "OversizedFrameIsRefused", Group: "frames", Points: 2, Section: frameSection,
 		Why: "A length is what a stranger says. Without a limit, 4 bytes make the loop collect 4 GB. Beyond MaxMessage the connection ends at once with an error, when the length has come and before its payload has; the other connections do not notice.",
 		Hints: [3]string{
 			"When do you know that a frame is too long: at its header or at its end?",
@@ -54,7 +54,7 @@ var frameRules = []spec.Rule[New]{
 		Check: oversizedFrameIsRefused,
 	},
 	{
-		Name: "ClaimsCostNothing", Group: "frames", Points: 2, Section: frameSection,
+		Name: "ClaimsCostNothing", Group: "frames", Points: 1, Section: frameSection,
 		Why: "A header that claims 64 MiB has cost its sender 4 bytes. Memory must grow with what has really arrived, or a hundred clients with one small packet each take 6 GB.",
 		Hints: [3]string{
 			"How large is the buffer you make when the header says 64 MiB and 100 bytes are there?",
@@ -64,7 +64,7 @@ var frameRules = []spec.Rule[New]{
 		Check: claimsCostNothing,
 	},
 	{
-		Name: "OnDataKeepsTheRest", Group: "frames", Points: 3, Section: frameSection,
+		Name: "OnDataKeepsTheRest", Group: "frames", Points: 2, Section: frameSection,
 		Why: "Protocols with frames of their own (lab 15's WebSocket) parse in OnData. What they do not consume is theirs to see again, in front of what comes next; and it has a bound, or a frame without end fills the memory.",
 		Hints: [3]string{
 			"OnData was shown 10 bytes and returned 4. What is it shown next?",
@@ -74,7 +74,7 @@ var frameRules = []spec.Rule[New]{
 		Check: onDataKeepsTheRest,
 	},
 	{
-		Name: "CallbacksTakeTurns", Group: "frames", Points: 2, Section: frameSection,
+		Name: "CallbacksTakeTurns", Group: "frames", Points: 1, Section: frameSection,
 		Why: "The promise that makes handlers simple: all callbacks run on the goroutine that called Run, one at a time, OnOpen first and OnClose last. No handler needs a lock against another.",
 		Hints: [3]string{
 			"On which goroutine does each of your callbacks run?",

@@ -30,7 +30,7 @@ var goroutineRules = []spec.Rule[New]{
 		Check: sendFromEverywhere,
 	},
 	{
-		Name: "EndingFromEverywhere", Group: "goroutines", Points: 2, Section: goroutineSection,
+		Name: "EndingFromEverywhere", Group: "goroutines", Points: 1, Section: goroutineSection,
 		Why: "Close, Abort and Send on one connection at once, from many goroutines, while the peer leaves as well: still one OnClose, and no descriptor touched by a goroutine that has no business with it.",
 		Hints: [3]string{
 			"Which goroutine closes descriptors?",
@@ -40,7 +40,7 @@ var goroutineRules = []spec.Rule[New]{
 		Check: endingFromEverywhere,
 	},
 	{
-		Name: "NoWakeUpIsLost", Group: "goroutines", Points: 4, Section: goroutineSection,
+		Name: "NoWakeUpIsLost", Group: "goroutines", Points: 3, Section: goroutineSection,
 		Why: "The loop looks at its inbox, finds nothing, and goes to sleep; between the two a Send comes and sees it awake. Nobody wakes it, and the message waits for the next accident. One lost wake-up in a million is a stuck client a day.",
 		Hints: [3]string{
 			"Write down the loop's steps before it sleeps and the sender's steps, and interleave them in every way. In which one does nobody wake the loop?",
@@ -60,7 +60,7 @@ var goroutineRules = []spec.Rule[New]{
 		Check: oneWakeUpForABatch,
 	},
 	{
-		Name: "PostRunsOnTheLoop", Group: "goroutines", Points: 2, Section: goroutineSection,
+		Name: "PostRunsOnTheLoop", Group: "goroutines", Points: 1, Section: goroutineSection,
 		Why: "Post is how other goroutines touch what belongs to the loop: the function runs there, between callbacks and never beside one, and in the order of the calls.",
 		Hints: [3]string{
 			"Where does the function run, and after which others?",
@@ -70,7 +70,7 @@ var goroutineRules = []spec.Rule[New]{
 		Check: postRunsOnTheLoop,
 	},
 	{
-		Name: "AdoptOwnsTheDescriptor", Group: "goroutines", Points: 2, Section: goroutineSection,
+		Name: "AdoptOwnsTheDescriptor", Group: "goroutines", Points: 1, Section: goroutineSection,
 		Why: "Lab 04's acceptor hands sockets to other loops. An owner that depends on whether an error came back is a descriptor that leaks or is closed twice: it is the loop's from the call on.",
 		Hints: [3]string{
 			"Adopt returns an error. Who closes fd?",

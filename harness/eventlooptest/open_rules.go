@@ -27,7 +27,7 @@ var openRules = []spec.Rule[New]{
 		Check: refusesImpossibleOptions,
 	},
 	{
-		Name: "OpensEveryConnection", Group: "open", Points: 2, Section: openSection,
+		Name: "OpensEveryConnection", Group: "open", Points: 1, Section: openSection,
 		Why: "Clients come in bursts, and a backlog is reported as one event. Accept until there is none left, or stay level-triggered on the listener, and call OnOpen once for each.",
 		Hints: [3]string{
 			"One event on the listener: how many clients may be waiting?",
@@ -37,7 +37,7 @@ var openRules = []spec.Rule[New]{
 		Check: opensEveryConnection,
 	},
 	{
-		Name: "OutlivesEMFILE", Group: "open", Points: 2, Section: openSection,
+		Name: "OutlivesEMFILE", Group: "open", Points: 1, Section: openSection,
 		Why: "With no descriptor left, accept4 fails and the client stays in the backlog, so a level-triggered listener is reported again at once, for ever: a core burns exactly when the machine is short of everything. Stop listening for a while, and begin again.",
 		Hints: [3]string{
 			"accept4 has failed with EMFILE and the client is still in the backlog. What will the next epoll_wait report?",

@@ -19,7 +19,7 @@ const sendSection = "Step 3: bytes out"
 
 var sendRules = []spec.Rule[New]{
 	{
-		Name: "RepliesKeepTheirOrder", Group: "sending", Points: 3, Section: sendSection,
+		Name: "RepliesKeepTheirOrder", Group: "sending", Points: 2, Section: sendSection,
 		Why: "Frames leave in the order of the calls, whole, and as they were when Send was called: it copies, because the caller will use its memory again.",
 		Hints: [3]string{
 			"Who may write to msg after Send has returned?",
@@ -29,7 +29,7 @@ var sendRules = []spec.Rule[New]{
 		Check: repliesKeepTheirOrder,
 	},
 	{
-		Name: "TheQueueIsNotOvertaken", Group: "sending", Points: 4, Section: sendSection,
+		Name: "TheQueueIsNotOvertaken", Group: "sending", Points: 3, Section: sendSection,
 		Why: "The kernel's buffer is full, a queue waits, and the peer reads a little: now there is room. A Send that writes directly at this moment puts its frame in front of older ones, or in the middle of one.",
 		Hints: [3]string{
 			"Which bytes must leave before those of this Send?",
@@ -39,7 +39,7 @@ var sendRules = []spec.Rule[New]{
 		Check: theQueueIsNotOvertaken,
 	},
 	{
-		Name: "SlowReaderIsBounded", Group: "sending", Points: 4, Section: sendSection,
+		Name: "SlowReaderIsBounded", Group: "sending", Points: 3, Section: sendSection,
 		Why: "A peer that asks and never reads must cost no more than MaxQueued. A Send above it fails and queues nothing, not even its length; above half of it the connection is not read, so that TCP slows the peer down; when it reads again, so do you.",
 		Hints: [3]string{
 			"Where do the replies go that the kernel does not take?",
@@ -49,7 +49,7 @@ var sendRules = []spec.Rule[New]{
 		Check: slowReaderIsBounded,
 	},
 	{
-		Name: "SleepsWhenThereIsNothingToDo", Group: "sending", Points: 4, Section: sendSection,
+		Name: "SleepsWhenThereIsNothingToDo", Group: "sending", Points: 3, Section: sendSection,
 		Why: "EPOLLOUT on a socket with room is always true, and an owed reply to a peer that does not read cannot be sent by trying. A loop waits for events, and asks for EPOLLOUT only while the kernel's buffer is full.",
 		Hints: [3]string{
 			"Which event or timeout keeps your epoll_wait from sleeping?",
@@ -59,7 +59,7 @@ var sendRules = []spec.Rule[New]{
 		Check: sleepsWhenThereIsNothingToDo,
 	},
 	{
-		Name: "RepliesNeedNoEpollCtl", Group: "sending", Points: 2, Section: sendSection,
+		Name: "RepliesNeedNoEpollCtl", Group: "sending", Points: 1, Section: sendSection,
 		Why: "Arming EPOLLOUT for every reply costs three system calls more: MOD, another epoll_wait, MOD back. Nearly always the kernel takes the whole reply at once, so write first, and arm only when it does not.",
 		Hints: [3]string{
 			"How many epoll_ctl calls does a connection need that never has to wait?",

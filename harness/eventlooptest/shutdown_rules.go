@@ -41,7 +41,7 @@ var shutdownRules = []spec.Rule[New]{
 		Check: shutdownForces,
 	},
 	{
-		Name: "ShutdownIsRepeatable", Group: "shutdown", Points: 2, Section: shutdownSection,
+		Name: "ShutdownIsRepeatable", Group: "shutdown", Points: 1, Section: shutdownSection,
 		Why: "A signal handler, a defer and a test may each call Shutdown, before Run too. All return when it is done; Run returns nil; and Post, Adopt and Send afterwards say net.ErrClosed.",
 		Hints: [3]string{
 			"What happens if Run was never called: who closes the epoll descriptor?",
@@ -51,7 +51,7 @@ var shutdownRules = []spec.Rule[New]{
 		Check: shutdownIsRepeatable,
 	},
 	{
-		Name: "NothingIsLeft", Group: "shutdown", Points: 3, Section: shutdownSection,
+		Name: "NothingIsLeft", Group: "shutdown", Points: 2, Section: shutdownSection,
 		Why: "After Shutdown no descriptor and no goroutine of the loop is left, whatever ways its connections ended in. A test suite, and lab 04's many loops, make and end hundreds of them.",
 		Hints: [3]string{
 			"List the descriptors that a loop opens. Where is each of them closed?",

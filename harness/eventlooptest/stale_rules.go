@@ -11,7 +11,7 @@ import (
 
 var staleRules = []spec.Rule[New]{
 	{
-		Name: "StaleEventsTouchNoOne", Group: "ends", Points: 4, Section: endSection,
+		Name: "StaleEventsTouchNoOne", Group: "ends", Points: 3, Section: endSection,
 		Why: "One epoll_wait returns many events. The first one's callback closes B, accept gives B's number to a new client C, and then comes an event that was meant for B: acted on by number, it closes C, who did nothing.",
 		Hints: [3]string{
 			"Your event says 'descriptor 12'. Which 12?",

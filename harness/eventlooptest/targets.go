@@ -44,7 +44,21 @@ var targets = []spec.Target[New]{
 		Measure: func(r *spec.Run, new New) (spec.Sample, error) { return echoSample(r, new, 1) },
 	},
 	{
-		Name: "idle-memory", Title: "memory of an idle connection against lab 01, 10,000 connected", Points: 4, Section: "Targets",
+		Name: "allocs-per-message", Title: "allocations per message, 16 in flight", Points: 3, Section: "Targets",
+		Why:  "What is allocated has to be collected. In steady state there is no reason for any, and the figure is exact.",
+		Unit: "allocations/message", Goal: spec.AtMost, Bound: 0.01,
+		Hints: [3]string{
+			"What is made anew for each message, each event, each turn?",
+			"A closure that captures, a slice that grows from nil each time, a value put into an interface.",
+			"go test -run='^$' -bench=allocs -benchtime=1x -memprofile mem.out -memprofilerate 1 ./labs/03-eventloop, then go tool pprof -sample_index=alloc_objects -top mem.out.",
+		},
+		Measure: func(r *spec.Run, new New) (spec.Sample, error) {
+			per, err := allocationsPerMessage(r, new, 400_000)
+			return spec.Sample{Value: per}, err
+		},
+	},
+	{
+		Name: "idle-memory", Title: "memory of an idle connection against lab 01, 10,000 connected", Points: 3, Section: "Targets",
 		Why:  "A hundred thousand connections are mostly idle ones. They cost their struct and a place in a table, and no buffer.",
 		Unit: "bytes/connection", Baseline: "01", Goal: spec.AtMost, Bound: 0.06,
 		Hints: [3]string{

@@ -13,7 +13,7 @@ const timerSection = "Step 6: timers"
 
 var timerRules = []spec.Rule[New]{
 	{
-		Name: "TimersAreNeverEarly", Group: "timers", Points: 3, Section: timerSection,
+		Name: "TimersAreNeverEarly", Group: "timers", Points: 2, Section: timerSection,
 		Why: "A timeout that fires early ends a connection that was in time. epoll_wait counts in milliseconds: round up, and look at the clock, not at what woke you. Timers fire in the order of their times, and wake a loop that has nothing else to do.",
 		Hints: [3]string{
 			"epoll_wait has returned. Which timers are due, and how do you know?",
