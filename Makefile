@@ -9,7 +9,7 @@ ARGS =
 bin := .asynclab/bin/lab
 lab = @[ -x $(bin) ] || echo 'compiling the lab command: this once it takes a moment' >&2; \
 	go build -tags light -o $(bin) ./harness/cmd/lab && $(bin)
-heavy = @go build -o $(bin)-heavy ./harness/cmd/lab && $(bin)-heavy
+heavy = @[ -x $(bin)-heavy ] || echo "building the lab command (only the first time takes long)"; go build -o $(bin)-heavy ./harness/cmd/lab && $(bin)-heavy
 side = --side $(SIDE)
 json = $(if $(JSON),--json)
 yes = $(if $(YES),--yes)
@@ -54,8 +54,8 @@ mutants: ## the wrong implementations, and the check that refuses each [LAB=]
 soak: ## the reference 50 times in a row with two CPU hogs beside it [LAB= SIDE=labs N=50]
 	$(lab) soak $(LAB) --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(if $(N),--runs $(N)) $(ARGS)
 
-demo: ## 15 seconds of the event loop under a swarm of clients, live
-	$(heavy) demo $(ARGS)
+demo: ## 15 seconds of the event loop under a swarm of clients, live [SIDE=labs]
+	$(heavy) demo --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(json) $(ARGS)
 
 test: ## the course's own tests: format, vet, staticcheck, harness, solutions
 	@scripts/test.sh

@@ -69,16 +69,18 @@ func (o *demoOptions) complete() error {
 	if o.conns < 0 || o.seconds < 1 || o.depth < 1 || o.rate < 0 {
 		return errors.New("--seconds and --depth are 1 or more, --conns and --rate not negative: lab demo --help")
 	}
-	if o.conns > 0 {
-		return nil
-	}
 	limit, err := openFileLimit()
 	if err != nil {
 		return err
 	}
-	o.conns = min(demoConns, limit-demoMargin)
-	if o.conns < 1 {
+	room := limit - demoMargin
+	switch {
+	case room < 1:
 		return fmt.Errorf("a process may open only %d files here: raise the limit (as root: ulimit -Hn 20000) and run again", limit)
+	case o.conns > room:
+		return fmt.Errorf("--conns %d: a process may open %d files here, so at most %d connections (make demo chooses by itself; ulimit -Hn raises the limit, as root)", o.conns, limit, room)
+	case o.conns == 0:
+		o.conns = min(demoConns, room)
 	}
 	return nil
 }
@@ -123,11 +125,12 @@ func (c clone) demo(ctx context.Context, o demoOptions, out, errOut io.Writer) e
 	case context.Cause(watched) == errQuit:
 		fmt.Fprintln(errOut, "stopped")
 		return exit(130)
-	case ended != nil:
-		fmt.Fprintln(errOut, "lab demo:", ended)
+	case ended != nil: // it tells more than what the swarm saw of it
+		err = ended
+	}
+	if err != nil {
+		fmt.Fprintln(errOut, "lab:", err)
 		return exit(report.ExitFailed)
-	case err != nil:
-		return err
 	}
 	if err := r.print(out, o.json); err != nil {
 		return err
@@ -160,7 +163,7 @@ func (c clone) startDemo(ctx context.Context, o demoOptions, lines io.Writer) (*
 		return nil, err
 	}
 	show.status("starting %s", pkg)
-	return startServer(ctx, path, pkg)
+	return startServer(ctx, path, side.Name, pkg)
 }
 
 // watchLoad runs the swarm against the server, shows view what happens, and
@@ -168,6 +171,7 @@ func (c clone) startDemo(ctx context.Context, o demoOptions, lines io.Writer) (*
 func watchLoad(ctx context.Context, o demoOptions, s *server, view demoView) (*demoReport, error) {
 	m := &demoMeter{options: o, pid: s.pid(), view: view}
 	m.sample(&m.empty)
+	m.last = m.empty
 	cfg := load.Config{Addr: s.addr, Conns: o.conns, Wire: load.Framed, Payload: demoPayload, Rate: o.rate, Depth: o.depth,
 		Window: time.Duration(o.seconds) * time.Second}
 	result, err := load.Spawn(ctx, cfg, load.Hooks{
@@ -196,7 +200,8 @@ type demoMeter struct {
 	idle       meter.Sample // all connected, each with one echo behind it
 	begin, end meter.Sample // of the measured load
 
-	recent []meter.Sample // of the last second, the oldest first
+	last  meter.Sample // for the view, once a second
+	cores float64      // busy in the second before last
 }
 
 func (m *demoMeter) sample(into *meter.Sample) {
@@ -206,18 +211,18 @@ func (m *demoMeter) sample(into *meter.Sample) {
 	}
 }
 
-// snapshot shows the swarm's figures beside the server's. CPU time comes in
-// steps of 10 ms, so it is taken over a second.
+// snapshot shows the swarm's figures beside the server's. Those are taken once a
+// second: CPU time comes in steps of 10 ms, and the kernel needs some
+// milliseconds to list 10,000 descriptors, on a core that the server could use.
 func (m *demoMeter) snapshot(s load.Snapshot) {
-	now, err := meter.Process(m.pid)
-	if err != nil {
-		return // it has ended, which is reported where that is noticed
+	if time.Since(m.last.When) >= 950*time.Millisecond {
+		now, err := meter.Process(m.pid)
+		if err != nil {
+			return // it has ended, which is reported where that is noticed
+		}
+		m.cores, m.last = m.last.Until(now).Cores(), now
 	}
-	m.recent = append(m.recent, now)
-	if len(m.recent) > 5 {
-		m.recent = m.recent[1:]
-	}
-	f := demoFrame{swarm: s, cores: m.recent[0].Until(now).Cores(), rss: now.RSS, files: now.Files}
+	f := demoFrame{swarm: s, cores: m.cores, rss: m.last.RSS, files: m.last.Files}
 	if !m.begin.When.IsZero() {
 		f.loaded = time.Since(m.begin.When)
 	}

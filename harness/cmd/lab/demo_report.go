@@ -64,12 +64,12 @@ func (r *demoReport) print(out io.Writer, asJSON bool) error {
 		return e.Encode(r)
 	}
 	x := report.TextFor(out)
-	fmt.Fprintf(out, "%s: %s, %.0f s\n", x.Bold(r.Server), r.wire, r.Seconds)
+	fmt.Fprintf(out, "%s, %.0f s of load\n%s\n", x.Bold(r.Server), r.Seconds, r.wire)
 	fmt.Fprint(out, x.Table(r.table(x)))
 	for _, note := range r.notes() {
 		fmt.Fprintln(out, note)
 	}
-	fmt.Fprintln(out, x.Bold("Next: make check LAB=01"), "(the first lab; nothing is written yet, so it fails and says where to start)")
+	fmt.Fprintln(out, x.Bold("Next: make check LAB=01"), "(it fails, and says where to start writing)")
 	return nil
 }
 

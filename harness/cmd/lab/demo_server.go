@@ -25,6 +25,7 @@ var errServerEnded = errors.New("the server ended")
 
 // A server is a lab's program in a process of its own. It dies with this one.
 type server struct {
+	side string // "solutions"
 	pkg  string // "solutions/03-eventloop/cmd/echod"
 	addr string // where it listens: "127.0.0.1:40123"
 	cmd  *exec.Cmd
@@ -47,11 +48,11 @@ func (c clone) buildServer(ctx context.Context, s side, pkg string) (string, err
 	return path, nil
 }
 
-// startServer starts the program at path on a free port of the loopback and
-// waits until it listens. The caller closes it.
-func startServer(ctx context.Context, path, pkg string) (*server, error) {
+// startServer starts the program at path, which is pkg of a side, on a free port
+// of the loopback and waits until it listens. The caller closes it.
+func startServer(ctx context.Context, path, side, pkg string) (*server, error) {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // the swarm goes before the server
-	s := &server{pkg: pkg, stop: stop, gone: make(chan struct{})}
+	s := &server{side: side, pkg: pkg, stop: stop, gone: make(chan struct{})}
 	s.cmd = exec.CommandContext(life, path, "-addr", "127.0.0.1:0")
 	endWithGroup(s.cmd)
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
@@ -105,27 +106,39 @@ func (s *server) await(ctx context.Context, listening <-chan string) (*server, e
 func (s *server) pid() int { return s.cmd.Process.Pid }
 
 // close asks the server to end, waits for it, and kills it after serverStop.
-// The error says that it did not end in order, or had ended before.
+// The error says that it did not end in order, or had ended before it was asked.
 func (s *server) close() error {
-	s.stop()
-	<-s.gone
-	if s.cmd.ProcessState.Success() {
-		return nil
+	how := "did not end in order"
+	select {
+	case <-s.gone:
+		how = "ended in the middle"
+	default:
+		s.stop()
+		<-s.gone
+		if s.cmd.ProcessState.Success() || s.signal() == syscall.SIGTERM {
+			return nil
+		}
 	}
-	return fmt.Errorf("%s did not end in order: %s", s.pkg, s.lastWords())
+	return fmt.Errorf("%s %s: %s", s.pkg, how, s.lastWords())
 }
 
-// lastWords is how the process ended and what it said: of a crash the line that
-// names it, and where the whole can be had.
+// signal is what ended the process; -1 if it exited.
+func (s *server) signal() syscall.Signal {
+	return s.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal()
+}
+
+// lastWords is how the process ended and the first line of what it said, which
+// names the cause of a crash; then where to look.
 func (s *server) lastWords() string {
-	how := s.cmd.ProcessState.String()
-	said := strings.TrimSpace(s.said.String())
-	if said == "" {
-		return fmt.Sprintf("%s, without a word (if it was not you: go run ./%s)", how, s.pkg)
+	words := s.cmd.ProcessState.String()
+	first, rest, _ := strings.Cut(strings.TrimSpace(s.said.String()), "\n")
+	switch {
+	case first == "":
+		words += ", and it said nothing"
+	case rest == "":
+		words += ": " + first
+	default:
+		words += fmt.Sprintf(": %s (and %d lines more)", first, strings.Count(rest, "\n")+1)
 	}
-	first, rest, _ := strings.Cut(said, "\n")
-	if rest != "" {
-		first += fmt.Sprintf(" (and %d lines more: go run ./%s shows them)", strings.Count(rest, "\n")+1, s.pkg)
-	}
-	return how + ": " + first
+	return fmt.Sprintf("%s\nlook at it alone: go run ./%s; what it must do: make check LAB=%s SIDE=%s", words, s.pkg, demoLab, s.side)
 }
