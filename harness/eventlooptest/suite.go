@@ -28,7 +28,6 @@ func Test[L Loop, C Conn](t *testing.T, new func(Options[C]) (L, error)) {
 // Benchmark measures the targets of the lab.
 func Benchmark[L Loop, C Conn](b *testing.B, new func(Options[C]) (L, error)) {
 	load.BecomeSwarm() // in the child process that makes the load
-	load.BecomeSwarm() // in the child process that makes the load
 	suite.Benchmark(b, widen(new))
 }
 
