@@ -11,12 +11,12 @@ import (
 // as long as it likes: bound that with AfterFunc and Abort. Any goroutine, any
 // number of times.
 func (c *Conn) Close() error {
-	return errors.New("not implemented: close")
+	return errors.New("not implemented: step 4, close")
 }
 
 // Abort closes the connection without sending what is queued; OnClose gets err.
 // It also cuts short a Close that is still sending. It returns at once. Any
 // goroutine, any number of times: the first one's err counts.
 func (c *Conn) Abort(err error) {
-	// not implemented: close
+	// not implemented: step 4, close
 }

@@ -19,7 +19,7 @@ type Conn struct {
 // non-blocking and owns fd from here on, also when it returns an error. OnOpen
 // follows on the loop's goroutine. Any goroutine; before Run too.
 func (l *Loop) Adopt(fd int) error {
-	return errors.New("not implemented: adopt")
+	return errors.New("not implemented: step 5, adopt")
 }
 
 // RemoteAddr is the peer's address: a *net.TCPAddr, or a *net.UnixAddr without

@@ -10,5 +10,5 @@ import (
 // empty host means every IPv4 address. Call it before Run, once for each
 // address.
 func (l *Loop) Listen(addr string) (net.Addr, error) {
-	return nil, errors.New("not implemented: listen")
+	return nil, errors.New("not implemented: step 1, listen")
 }

@@ -78,5 +78,5 @@ func New(o Options) (*Loop, error) {
 // epoll_wait(2), or the *PanicError of a function given to Post or AfterFunc:
 // then every connection is closed with it. A Loop runs once.
 func (l *Loop) Run() error {
-	return errors.New("not implemented: the loop")
+	return errors.New("not implemented: step 1, the loop")
 }

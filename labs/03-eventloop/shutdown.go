@@ -12,5 +12,5 @@ import (
 // itself, more than once, and before Run, which then returns nil at once. A
 // callback that blocks holds it up, with ctx ended or not.
 func (l *Loop) Shutdown(ctx context.Context) error {
-	return errors.New("not implemented: shutdown")
+	return errors.New("not implemented: step 7, shutdown")
 }

@@ -10,5 +10,5 @@ import (
 // a Post) only. A timer does not hold up a Shutdown: what has not fired when Run
 // ends never does. A panic in fn ends Run.
 func (l *Loop) AfterFunc(d time.Duration, fn func()) (stop func() bool) {
-	return func() bool { return false } // not implemented: timers
+	return func() bool { return false } // not implemented: step 6, timers
 }

@@ -11,11 +11,11 @@ import (
 // peer's end it returns net.ErrClosed; if more than MaxQueued bytes would be
 // queued, ErrQueueFull.
 func (c *Conn) Send(msg []byte) error {
-	return errors.New("not implemented: send")
+	return errors.New("not implemented: step 3, send")
 }
 
 // Write queues p as it is, without a length in front: all of it or, with an
 // error, nothing. Otherwise as Send.
 func (c *Conn) Write(p []byte) (int, error) {
-	return 0, errors.New("not implemented: send")
+	return 0, errors.New("not implemented: step 3, send")
 }

@@ -119,9 +119,10 @@ func (l *Loop) nextGeneration() int32 {
 
 // interest is what epoll watches on a connection.
 //
-// EPOLLOUT is not among it until a write finds the kernel's buffer full: armed
-// for good it would be reported with every EPOLLIN, and alone whenever the peer
-// acknowledges, a wake-up for nothing each time.
+// EPOLLOUT is not among it until a write finds the kernel's buffer full, so an
+// event that has it always means bytes that are owed. Armed for good it would
+// cost one event for each connection that opens and save two epoll_ctl whenever
+// the buffer was full; level-triggered, the loop would spin.
 func interest(out bool) uint32 {
 	if out {
 		return unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET | unix.EPOLLOUT
