@@ -64,5 +64,6 @@ func (l *Loop) timeout() int {
 		return -1
 	}
 	d := max(0, time.Until(l.timers[0].when))
+	d = min(d, 24*time.Hour) // the kernel takes 32 bits; then it is asked again
 	return int((d + time.Millisecond - 1) / time.Millisecond)
 }
