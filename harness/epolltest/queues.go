@@ -4,6 +4,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/asynclab/asynclab/harness/meter"
@@ -91,34 +94,89 @@ func (st *stall) drain() error {
 	return <-st.done
 }
 
-// arrive connects a client whose bytes all reach the server's end: they are read
-// by the server, which owes owed bytes or more, or wait in its receive queue.
-// The client has sent them all and reads nothing yet.
-func (s *serving) arrive(owed int64) (*client, []byte, error) {
+// arrive connects a client that sends until the server stops reading it, and
+// reads nothing yet. All that was sent has reached the server's end: the last of
+// it waits in the receive queue.
+func (s *serving) arrive() (*client, []byte, error) {
+	const piece, limit = 16 << 10, 32 << 20 // a piece fits any receive queue
 	c, err := s.dialWith(64 << 10)
 	if err != nil {
 		return nil, nil, err
 	}
-	s.r.Step("a client sends, reading nothing, until the server owes it %d KiB or more", owed>>10)
-	var sent []byte
-	var failed error
-	err = s.r.Until("the server to read until it owes that much", func() bool {
-		for failed == nil {
-			q, err := c.queues()
-			if err != nil || q.clientSend > 0 {
-				failed = err
-				return false
-			}
-			if int64(len(sent))-q.inKernel() >= owed {
-				return true
-			}
-			p := pattern(len(sent), 32<<10) // little enough to fit a receive queue
-			if _, err = c.Write(p); err != nil {
-				failed = spec.Fail("the server to take what is sent", "%v", plain(err))
-			}
-			sent = append(sent, p...)
+	sent := pattern(1, limit)
+	s.r.Step("a client sends, reading nothing, until the server stops reading it")
+	for n := piece; n < limit; n += piece {
+		if _, err := c.Write(sent[n-piece : n]); err != nil {
+			return nil, nil, s.explain(spec.Fail("the server to take what is sent", "after %d bytes: %v", n-piece, plain(err)))
 		}
-		return true
+		reads, err := c.readByServer()
+		if err != nil {
+			return nil, nil, s.explain(err)
+		}
+		if !reads {
+			s.r.Step("%d KiB are on their way, of which the server has left the last %d KiB unread", n>>10, piece>>10)
+			return c, sent[:n], s.explain(c.arrived())
+		}
+	}
+	return nil, nil, spec.Fail("the server to stop reading while its peer takes nothing", "it took %d MiB", limit>>20)
+}
+
+// readByServer waits until the server has nothing left to read. One that has
+// not read for half a second has stopped; taking a slow one for a stopped one
+// makes the check milder.
+func (c *client) readByServer() (reads bool, err error) {
+	looks := 0
+	var failed error
+	err = c.s.r.Until("the server to read or to stop reading", func() bool {
+		q, err := c.queues()
+		reads, failed = q.serverReceive == 0, err
+		looks++
+		return err != nil || reads || looks > 25
 	})
-	return c, sent, s.explain(errors.Join(failed, err))
+	return reads, errors.Join(err, failed)
+}
+
+// arrived waits until all that was sent has reached the server's end.
+func (c *client) arrived() error {
+	return c.s.r.Until("the bytes to arrive", func() bool {
+		q, err := c.queues()
+		return err == nil && q.clientSend == 0
+	})
+}
+
+// halfClosedBound is a MaxUnsent, and a number of bytes, such that a server
+// takes all of them from a peer that reads nothing, and must owe the last 2 MiB:
+// the kernel's send queue is smaller.
+func halfClosedBound() int {
+	const usual = 4 << 20
+	kernel := usual
+	text, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_wmem")
+	if f := strings.Fields(string(text)); len(f) == 3 {
+		kernel, _ = strconv.Atoi(f[2])
+	}
+	return kernel + 2<<20
+}
+
+// halfClosed is a client that has ended its sending side while the server,
+// which has read all of it and the end, still owes it bytes. The server's
+// MaxUnsent is halfClosedBound.
+func (s *serving) halfClosed() (*client, []byte, error) {
+	c, err := s.dialWith(64 << 10)
+	if err != nil {
+		return nil, nil, err
+	}
+	sent := pattern(1, halfClosedBound())
+	s.r.Step("a client sends %d MiB, ends its sending side, and reads nothing yet; the server reads to the end", len(sent)>>20)
+	_, done := c.send(sent)
+	if err := <-done; err != nil {
+		return nil, nil, err
+	}
+	if err := c.CloseWrite(); err != nil {
+		return nil, nil, s.explain(spec.Fail("the connection to stay while bytes are owed", "%v", plain(err)))
+	}
+	err = s.r.Until("the server to read to the end of the stream", func() bool {
+		q, err := c.queues()
+		return err == nil && q.clientSend == 0 && q.serverReceive == 0
+	})
+	return c, sent, s.explain(err)
 }
