@@ -335,7 +335,7 @@ func oneWakeUpForABatch(r *spec.Run, new New) error {
 			return err
 		}
 	}
-	if after, _ := writes(); ok && after-before > batch/10 {
+	if after, _ := writes(); ok && after-before > batch/2 {
 		return spec.Fail("few wake-ups for a loop that is awake", "%d calls of write(2) for %d Sends and Posts", after-before, 2*batch)
 	}
 	open()
