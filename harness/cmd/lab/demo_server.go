@@ -119,7 +119,7 @@ func (s *server) close() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s %s: %s", s.pkg, how, s.lastWords())
+	return fmt.Errorf("%s %s:\n%s", s.pkg, how, s.lastWords())
 }
 
 // signal is what ended the process; -1 if it exited.
@@ -140,5 +140,5 @@ func (s *server) lastWords() string {
 	default:
 		words += fmt.Sprintf(": %s (and %d lines more)", first, strings.Count(rest, "\n")+1)
 	}
-	return fmt.Sprintf("%s\nlook at it alone: go run ./%s; what it must do: make check LAB=%s SIDE=%s", words, s.pkg, demoLab, s.side)
+	return fmt.Sprintf("%s\nlook at it alone: go run ./%s\nand at what it must do: make check LAB=%s SIDE=%s", words, s.pkg, demoLab, s.side)
 }
