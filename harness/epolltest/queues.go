@@ -98,7 +98,7 @@ func (st *stall) drain() error {
 // reads nothing yet. All that was sent has reached the server's end: the last of
 // it waits in the receive queue.
 func (s *serving) arrive() (*client, []byte, error) {
-	const piece, limit = 16 << 10, 32 << 20 // a piece fits any receive queue
+	const piece, limit = 32 << 10, 32 << 20 // a piece fits any receive queue
 	c, err := s.dialWith(64 << 10)
 	if err != nil {
 		return nil, nil, err
@@ -128,8 +128,8 @@ func (c *client) readByServer() (reads bool, err error) {
 	looks := 0
 	var failed error
 	err = c.s.r.Until("the server to read or to stop reading", func() bool {
-		q, err := c.queues()
-		reads, failed = q.serverReceive == 0, err
+		theirs, _, err := meter.Queues(addrPort(c.RemoteAddr()), addrPort(c.LocalAddr()))
+		reads, failed = theirs.Received == 0, err
 		looks++
 		return err != nil || reads || looks > 25
 	})
