@@ -2,7 +2,6 @@ package spec
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -206,10 +205,23 @@ func execute(t *testing.T, deadline time.Duration, check func(r *Run) error) out
 	return out
 }
 
-func (r *Run) story() []string {
+// story is the steps, those that were repeated told once.
+func (r *Run) story() (told []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]string(nil), r.steps...)
+	for i := 0; i < len(r.steps); {
+		times := 1
+		for i+times < len(r.steps) && r.steps[i+times] == r.steps[i] {
+			times++
+		}
+		step := r.steps[i]
+		if times > 1 {
+			step += fmt.Sprintf(" (%d times)", times)
+		}
+		told = append(told, step)
+		i += times
+	}
+	return told
 }
 
 func (r *Run) waitingFor() string {
@@ -230,10 +242,10 @@ type outcome struct {
 	took  time.Duration
 }
 
-// notImplemented reports whether the check met a hole of the skeleton.
+// notImplemented reports whether the check met a hole of the skeleton: whatever
+// a rule says around it, a hole is no wrong answer.
 func (o outcome) notImplemented() bool {
-	var f *Failure
-	return o.err != nil && !errors.As(o.err, &f) && strings.HasPrefix(o.err.Error(), "not implemented")
+	return o.err != nil && strings.Contains(o.err.Error(), "not implemented: ")
 }
 
 func allStacks() string {

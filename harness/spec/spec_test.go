@@ -29,6 +29,17 @@ func TestAFailureTellsBothHalvesAndTheSteps(t *testing.T) {
 	}
 }
 
+func TestAStepDoneTenTimesIsToldOnce(t *testing.T) {
+	out := run(t, time.Minute, func(r *Run) error {
+		for range 10 {
+			r.Step("knock")
+		}
+		r.Step("enter")
+		return nil
+	})
+	require.Equal(t, []string{"knock (10 times)", "enter"}, out.steps)
+}
+
 func TestAPanicIsAFailureWithItsPlace(t *testing.T) {
 	for name, check := range map[string]func(r *Run) error{
 		"in the check": func(*Run) error { panic("oh") },
@@ -104,7 +115,8 @@ func TestTimeInABubbleIsExactAndFree(t *testing.T) {
 
 func TestAHoleIsNotAWrongAnswer(t *testing.T) {
 	require.True(t, outcome{err: errors.New("not implemented: step 3")}.notImplemented())
-	require.False(t, outcome{err: Fail("x", "not implemented")}.notImplemented())
+	require.True(t, outcome{err: Fail("nil", "it returned not implemented: step 5")}.notImplemented())
+	require.False(t, outcome{err: Fail("x", "y")}.notImplemented())
 	require.False(t, outcome{}.notImplemented())
 }
 
