@@ -12,7 +12,7 @@ import (
 // than there are cores.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	flag.Set("test.parallel", "6")
+	flag.Set("test.parallel", "12")
 	os.Exit(m.Run())
 }
 
@@ -70,7 +70,7 @@ var mutants = []spec.Mutant[New]{
 	{Name: "drops what the kernel did not take", Rule: "TheQueueIsNotOvertaken", Says: `older bytes first.*byte \d+`},
 	{Name: "sends again from the start", Rule: "TheQueueIsNotOvertaken", Says: `older bytes first.*byte \d+ is|kernel was full`},
 	{Name: "never asks for EPOLLOUT", Rule: "TheQueueIsNotOvertaken", Says: `older bytes first.*after \d+ bytes: .*timeout`},
-	{Name: "no bound on the queue", Rule: "SlowReaderIsBounded", Says: `100 MB, were taken`},
+	{Name: "no bound on the queue", Rule: "SlowReaderIsBounded", Says: `25 MB, were taken`},
 	{Name: "a refused Send leaves its length behind", Rule: "SlowReaderIsBounded", Says: `refused Send to queue nothing`},
 	{Name: "reads on while the queue is full", Rule: "SlowReaderIsBounded", Says: `stop reading before the queue is full`},
 	{Name: "never reads again after a full queue", Rule: "SlowReaderIsBounded", Says: `reading to go on`},
@@ -147,7 +147,7 @@ var articleMutants = []spec.Mutant[New]{
 		Why: "The map has a lock and the write buffer has none, so two appends overwrite each other. One lock per connection, held over a whole frame."},
 	{Name: "nothing stops Run", Rule: "ShutdownIsRepeatable", Says: `Run to return|bad file descriptor`,
 		Why: "Closing an epoll descriptor does not wake epoll_wait on it. An eventfd in the set does, and the loop that it wakes closes everything itself."},
-	{Name: "the write buffer has no bound", Rule: "SlowReaderIsBounded", Says: `100 MB, were taken`,
+	{Name: "the write buffer has no bound", Rule: "SlowReaderIsBounded", Says: `25 MB, were taken`,
 		Why: "A peer that asks and does not read makes the server keep every answer. Refuse above a bound, and stop reading above half of it."},
 	{Name: "the read buffer has no bound", Rule: "OversizedFrameIsRefused", Says: `announces a frame of`,
 		Why: "Whatever length a peer announces is waited for and kept. Compare the length with a limit as soon as its 4 bytes are there."},

@@ -209,13 +209,13 @@ func connect(fd int, addr string) error {
 	return nil
 }
 
-// idle expects the process to come to rest: four windows of 50 ms in a row in
+// idle expects the process to come to rest: four windows of 100 ms in a row in
 // which it uses almost no CPU time. A loop that spins does not give them; what
 // else the machine is busy with makes the wait longer, not the verdict harder.
 func idle(r *spec.Run, when string) error {
 	busy, quiet := 0.0, 0
 	for range 60 {
-		busy = meter.IdleCores(50 * time.Millisecond)
+		busy = meter.IdleCores(100 * time.Millisecond)
 		quiet++
 		if busy > 0.05 {
 			quiet = 0

@@ -254,7 +254,7 @@ func slowReaderIsBounded(r *spec.Run, new New) error {
 
 // sendIsRefused sends until MaxQueued is reached, and looks at what was queued.
 func sendIsRefused(r *spec.Run, new New) error {
-	const bound, size, most = 1 << 20, 10_000, 10_000
+	const bound, size, most = 1 << 20, 10_000, 2500
 	type result struct {
 		accepted int
 		refusals int
@@ -288,7 +288,7 @@ func sendIsRefused(r *spec.Run, new New) error {
 		return err
 	}
 	r.Step("MaxQueued is 1 MiB; a callback sends frames of %d bytes until Send refuses 5 times", size)
-	res, err := spec.Wait(r, "a callback that sends 100 MB to a peer that does not read to return", results)
+	res, err := spec.Wait(r, "a callback that sends 25 MB to a peer that does not read to return", results)
 	if err != nil {
 		return err
 	}

@@ -158,7 +158,12 @@ func (v *variant) Run() error {
 	}
 	v.ran = true
 	v.mu.Unlock()
-	defer v.release()
+	err := v.loop()
+	v.release() // not deferred: a panic that nobody recovers ends the process
+	return err
+}
+
+func (v *variant) loop() error {
 	events := make([]unix.EpollEvent, 64)
 	for !v.force.Load() && !(v.draining && len(v.conns) == 0) {
 		n, err := unix.EpollWait(v.ep, events, v.timeout())
