@@ -118,7 +118,7 @@ func repliesKeepTheirOrder(r *spec.Run, new New) error {
 		note(c.Send(own))
 		n, err := c.Write(appendFrame(nil, own)) // a frame made by hand
 		if n != len(own)+4 && err == nil {
-			err = fmt.Errorf("Write of %d bytes returned %d and no error", len(own)+4, n)
+			err = fmt.Errorf("a Write of %d bytes returned %d and no error", len(own)+4, n)
 		}
 		note(err)
 		note(c.Send(nil))

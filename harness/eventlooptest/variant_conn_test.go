@@ -247,7 +247,6 @@ func (c *variantConn) parse(data []byte) (consumed int) {
 			if c.v.fault == "allocates what the header claims" && cap(c.in) < 4+size {
 				c.in = make([]byte, 0, 4+size)
 				c.in = append(c.in, rest...)
-				data = c.in
 			}
 			return consumed
 		}
