@@ -66,8 +66,11 @@ type stall struct {
 
 // stall connects a client that sends n bytes and reads none, and waits until it
 // is stopped.
-func (s *serving) stall(id, n int) (*stall, error) {
-	c, err := s.dialWith(64 << 10)
+func (s *serving) stall(id, n int) (*stall, error) { return s.stallWith(64<<10, id, n) }
+
+// stallWith is stall with a receive buffer of the client of that many bytes.
+func (s *serving) stallWith(receive, id, n int) (*stall, error) {
+	c, err := s.dialWith(receive)
 	if err != nil {
 		return nil, err
 	}
