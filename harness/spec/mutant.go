@@ -31,7 +31,7 @@ type Mutant[N any] struct {
 
 // mutantDeadline takes the place of a rule's own, longer one: here the wait is
 // known to be in vain, and where it is not, the test of the right variant holds.
-const mutantDeadline = 8 * time.Second
+const mutantDeadline = 15 * time.Second
 
 // inChild marks the process that runs one mutant.
 const inChild = "ASYNCLAB_MUTANT"
