@@ -546,6 +546,7 @@ func (c *variantConn) later() {
 		c.teardown(err)
 		return
 	}
+	c.serve() // room in the queue may be all that reading was waiting for
 	c.finish()
 }
 
