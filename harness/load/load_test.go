@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 
 // server echoes with a goroutine per connection; spoil may change what goes
 // back, or hold it up.
-func server(t *testing.T, spoil func(p []byte) []byte) string {
+func server(t testing.TB, spoil func(p []byte) []byte) string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { ln.Close() })

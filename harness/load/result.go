@@ -43,6 +43,7 @@ type Result struct {
 	Messages  int64         `json:"messages"`  // come back within the window, verified
 	Window    time.Duration `json:"window"`    // its real length
 	PerSecond float64       `json:"per_second"`
+	CPU       time.Duration `json:"cpu"`     // what the swarm's own thread spent in the window
 	Latency   string        `json:"latency"` // HDR histogram in µs, encoded by meter.EncodeHistogram
 	P50       int64         `json:"p50_us"`
 	P99       int64         `json:"p99_us"`

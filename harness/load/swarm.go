@@ -120,17 +120,20 @@ func (s *swarm) run(ctx context.Context) (Result, error) {
 	}
 	s.hooks.window()
 	s.phase, s.from = window, s.now()
+	cpu := threadCPU()
 	if s.pace != nil {
 		s.pace = newPace(s.cfg.Rate, s.from) // what the hook held up is no fault of the server's
 	}
 	if err := s.loop(ctx, s.from+s.cfg.Window); err != nil {
 		return s.result(0), err
 	}
-	took := s.now() - s.from
+	took, spent := s.now()-s.from, threadCPU()-cpu
 	s.hooks.done()
 	s.phase = draining
 	err := s.drain(ctx)
-	return s.result(took), err
+	r := s.result(took)
+	r.CPU = spent
+	return r, err
 }
 
 // connect opens all connections, Burst at a time. One counts when its first
@@ -389,4 +392,13 @@ func (s *swarm) result(took time.Duration) Result {
 	}
 	r.Latency, _ = meter.EncodeHistogram(s.all) // fails for foreign encodings only
 	return r
+}
+
+// threadCPU is the CPU time of the calling thread, which the swarm is locked to.
+func threadCPU() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		panic("load: clock_gettime: " + err.Error()) // EINVAL and EFAULT only
+	}
+	return time.Duration(t.Nano())
 }
