@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,10 +30,32 @@ func TestADeltaSeesWhatWasUsed(t *testing.T) {
 	require.NoError(t, err)
 	d := before.Until(after)
 	require.GreaterOrEqual(t, d.WriteCalls, int64(1000))
-	require.GreaterOrEqual(t, d.CPU(), 40*time.Millisecond)
+	require.GreaterOrEqual(t, d.CPU(), 55*time.Millisecond, "not in the steps of /proc")
+	require.InDelta(t, d.CPU(), d.User+d.Sys, float64(30*time.Millisecond))
 	require.GreaterOrEqual(t, d.Files, 1)
 	require.Positive(t, after.RSS)
 	require.Positive(t, after.Threads)
+}
+
+func TestSelfKnowsTheRuntimeToo(t *testing.T) {
+	before, err := Self()
+	require.NoError(t, err)
+	stop := make(chan struct{})
+	defer close(stop)
+	for range 100 {
+		go func() { <-stop }()
+	}
+	kept := make([]byte, 8<<20)
+	after, err := Self()
+	require.NoError(t, err)
+	d := before.Until(after)
+	require.InDelta(t, 100, d.Goroutines, 5)
+	require.InDelta(t, 8<<20, after.UserSpace()-before.UserSpace(), 2<<20)
+	require.Positive(t, d.Mallocs)
+	require.Len(t, kept, 8<<20)
+	other, err := Process(os.Getpid())
+	require.NoError(t, err)
+	require.Zero(t, other.UserSpace())
 }
 
 func TestAProcessThatIsNotThereIsAnError(t *testing.T) {
@@ -96,25 +120,72 @@ func TestQueuesShowsWhatNobodyHasRead(t *testing.T) {
 
 func addr(a net.Addr) netip.AddrPort { return a.(*net.TCPAddr).AddrPort() }
 
-func TestSyscallsAreCounted(t *testing.T) {
+func TestQueuesNeedsIPv4(t *testing.T) {
+	_, _, err := Queues(netip.MustParseAddrPort("[::1]:1"), netip.MustParseAddrPort("[::1]:2"))
+	require.ErrorContains(t, err, "IPv4")
+}
+
+// counter counts this process's system calls, where that is allowed.
+func counter(t *testing.T) *Syscalls {
 	s, err := OpenSyscalls(os.Getpid())
 	if errors.Is(err, ErrNotPermitted) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	defer s.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	require.NoError(t, err)
-	defer null.Close()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// counted returns the system calls that do makes.
+func counted(t *testing.T, s *Syscalls, do func()) Counts {
 	before, err := s.Read()
 	require.NoError(t, err)
-	for range 1000 {
-		unix.Write(int(null.Fd()), []byte("x"))
-	}
+	do()
 	after, err := s.Read()
 	require.NoError(t, err)
-	d := after.Since(before)
+	return after.Since(before)
+}
+
+func writes(t *testing.T, n int) {
+	null, err := unix.Open(os.DevNull, unix.O_WRONLY, 0) // os.Open would call epoll_ctl
+	require.NoError(t, err)
+	defer unix.Close(null)
+	for range n {
+		unix.Write(null, []byte("x"))
+	}
+}
+
+func TestSyscallsAreCounted(t *testing.T) {
+	d := counted(t, counter(t), func() { writes(t, 1000) })
 	require.InDelta(t, 1000, d["write"], 50)
 	require.InDelta(t, 1000, d.Total(), 300)
 	require.Zero(t, d["epoll_ctl"])
+}
+
+// A goroutine that ends while locked takes its thread with it, so the next one
+// is sure to have started after the counter was opened.
+func TestSyscallsOfLaterThreadsAreCounted(t *testing.T) {
+	d := counted(t, counter(t), func() {
+		for range 4 {
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				runtime.LockOSThread()
+				writes(t, 500)
+			}()
+			<-done
+		}
+	})
+	require.InDelta(t, 2000, d["write"], 100)
+}
+
+func TestSyscallsOfOtherProcessesAreNotCounted(t *testing.T) {
+	d := counted(t, counter(t), func() {
+		require.NoError(t, exec.Command("dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=20000").Run())
+	})
+	require.Less(t, d["write"], uint64(2000), "a child's calls were counted")
+}
+
+func TestAnUnpermittedUserIsToldWhatToDo(t *testing.T) {
+	require.ErrorContains(t, ErrNotPermitted, "sysctl kernel.perf_event_paranoid=-1")
 }

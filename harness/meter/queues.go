@@ -21,8 +21,12 @@ type Socket struct {
 // /proc/net/tcp (proc(5)). found is false when there is none. It needs nothing
 // from the program that owns the socket, so a check can wait until a server has
 // read everything it was sent, or see that it has stopped reading. It costs
-// about a microsecond for each socket of the machine.
+// about a microsecond for each socket of the machine. A server that listens on all
+// addresses has IPv6 sockets, which are not looked at.
 func Queues(local, remote netip.AddrPort) (s Socket, found bool, err error) {
+	if !local.Addr().Unmap().Is4() || !remote.Addr().Unmap().Is4() {
+		return s, false, fmt.Errorf("queues of %v and %v: not two IPv4 addresses", local, remote)
+	}
 	f, err := os.Open("/proc/net/tcp")
 	if err != nil {
 		return s, false, err

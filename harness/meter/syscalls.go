@@ -9,12 +9,14 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotPermitted is what OpenSyscalls returns where counting is not allowed.
+// ErrNotPermitted is what OpenSyscalls returns where counting is not allowed: to
+// ordinary users, and in most containers.
 var ErrNotPermitted = errors.New("counting system calls is not permitted: run as root, or allow it with `sysctl kernel.perf_event_paranoid=-1` and a readable /sys/kernel/tracing")
 
 // named are the calls counted by name beside the total.
@@ -42,9 +44,11 @@ func (c Counts) Since(earlier Counts) Counts {
 }
 
 // OpenSyscalls starts counting the system calls of the process pid: those of
-// the threads it has, and of those they will start. A call costs the process
-// some hundred nanoseconds more while it is counted. The error is
-// [ErrNotPermitted] on an ordinary user's machine.
+// the threads it has, and of those they will start, but not of the processes
+// (before Linux 5.13 of those, too). A thread that starts while OpenSyscalls
+// runs may be missed. A call costs the process some hundred nanoseconds more
+// while it is counted. The error is [ErrNotPermitted] on an ordinary user's
+// machine.
 func OpenSyscalls(pid int) (*Syscalls, error) {
 	ids, err := tracepoints()
 	if err != nil {
@@ -57,29 +61,49 @@ func OpenSyscalls(pid int) (*Syscalls, error) {
 	s := &Syscalls{counters: map[string][]int{}}
 	for _, task := range tasks {
 		tid, _ := strconv.Atoi(task.Name())
-		for name, id := range ids {
-			fd, err := openCounter(tid, id)
-			if errors.Is(err, unix.ESRCH) {
-				break // the thread has ended meanwhile
-			}
-			if err != nil {
-				s.Close()
-				return nil, fmt.Errorf("%w (perf_event_open: %v)", ErrNotPermitted, err)
-			}
-			s.counters[name] = append(s.counters[name], fd)
+		if err := s.count(tid, ids); err != nil {
+			s.Close()
+			return nil, err
 		}
 	}
 	return s, nil
 }
+
+// count adds one thread's counters.
+func (s *Syscalls) count(tid int, ids map[string]uint64) error {
+	for name, id := range ids {
+		fd, err := openCounter(tid, id)
+		switch {
+		case err == nil:
+			s.counters[name] = append(s.counters[name], fd)
+		case errors.Is(err, unix.ESRCH):
+			return nil // the thread has ended meanwhile
+		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+			return fmt.Errorf("count system calls, %d descriptors for each thread: %w", len(ids), err)
+		default:
+			return fmt.Errorf("%w (perf_event_open: %v)", ErrNotPermitted, err)
+		}
+	}
+	return nil
+}
+
+// inheritThread makes inheriting stop at the process (perf_event_open(2), since
+// Linux 5.13). x/sys has no name for this bit.
+const inheritThread = 1 << 35
 
 func openCounter(tid int, id uint64) (fd int, err error) {
 	attr := unix.PerfEventAttr{
 		Type:   unix.PERF_TYPE_TRACEPOINT,
 		Size:   uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
 		Config: id,
-		Bits:   unix.PerfBitInherit, // threads started later are counted into this one
+		Bits:   unix.PerfBitInherit | inheritThread, // threads started later are counted into this one
 	}
-	return unix.PerfEventOpen(&attr, tid, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	fd, err = unix.PerfEventOpen(&attr, tid, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if err == unix.EINVAL {
+		attr.Bits &^= inheritThread
+		fd, err = unix.PerfEventOpen(&attr, tid, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	}
+	return fd, err
 }
 
 // Read returns the counts so far.
@@ -107,8 +131,9 @@ func (s *Syscalls) Close() {
 	s.counters = nil
 }
 
-// tracepoints finds the kernel's numbers of the tracepoints we count.
-func tracepoints() (ids map[string]uint64, err error) {
+// tracepoints finds the kernel's numbers of the tracepoints we count. They do
+// not change while the system runs.
+var tracepoints = sync.OnceValues(func() (ids map[string]uint64, err error) {
 	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
 		if ids, err = readIDs(dir); err == nil {
 			return ids, nil
@@ -120,7 +145,7 @@ func tracepoints() (ids map[string]uint64, err error) {
 		}
 	}
 	return nil, fmt.Errorf("%w (%v)", ErrNotPermitted, err)
-}
+})
 
 func readIDs(dir string) (map[string]uint64, error) {
 	ids := map[string]uint64{}
@@ -153,6 +178,13 @@ func readIDsPrivately() (ids map[string]uint64, err error) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() {
+			// The first thread never ends, and /proc/self shows its mounts as the
+			// process's. While we hold it another one must take the work.
+			ids, err = readIDsPrivately()
+			runtime.UnlockOSThread()
+			return
+		}
 		ids, err = mountAndRead()
 	}()
 	<-done
