@@ -20,7 +20,7 @@ func connect(t *testing.T) *Peer {
 
 func TestAHalfClosedPeerGetsItsAnswers(t *testing.T) {
 	data := make([]byte, 1<<20)
-	Pattern(3, data)
+	Pattern(3, 0, data)
 	answer, err := connect(t).SendAndEnd(data)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(data, answer))
@@ -29,7 +29,7 @@ func TestAHalfClosedPeerGetsItsAnswers(t *testing.T) {
 func TestATricklerAndASipperGetThereInTheEnd(t *testing.T) {
 	p := connect(t)
 	data := make([]byte, 1000)
-	Pattern(4, data)
+	Pattern(4, 0, data)
 	require.NoError(t, p.Trickle(data))
 	var got []byte
 	require.NoError(t, p.Sip(10, func(read []byte) bool { got = append(got, read...); return len(got) < len(data) }))

@@ -34,7 +34,7 @@ type Config struct {
 	Depth   int           // closed loop: messages in flight on each connection; 1 by default
 	Rate    float64       // open loop: messages a second on all connections together; 0 means closed loop
 	Warmup  time.Duration // load before the window; 300 ms by default
-	Window  time.Duration // measured load; 0 means none: connect, hold, leave
+	Window  time.Duration // measured load; 0 means none: connect, hold while Connected runs, echo once more, leave
 	Burst   int           // connections being opened at a time; 256 by default
 	Core    int           // in Spawn: pin the swarm to this core, counted from 1; 0 means no
 }

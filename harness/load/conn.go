@@ -17,12 +17,16 @@ type conn struct {
 	sent     int64 // bytes the kernel has taken
 	due      int64 // bytes that should have been sent: due-sent is owed
 	received int64 // bytes come back
+	up       bool  // the handshake is over
 	open     bool  // its first echo is back
 
 	// sentAt[i%len] is when message i was sent, or should have been, for the
 	// messages in flight: first <= i < next.
 	sentAt      []time.Duration
 	first, next int64
+
+	tries     int           // this one included
+	notBefore time.Duration // when to try again
 }
 
 // put notes that one more message is to be sent, as of the time when.
@@ -50,8 +54,7 @@ func (c *conn) take() time.Duration {
 	return when
 }
 
-// flush writes what is owed, as far as the kernel takes it. EPOLLOUT is armed
-// for good, edge-triggered: it tells when there is room again.
+// flush writes what is owed, as far as the kernel takes it.
 func (c *conn) flush(t *table) error {
 	for c.sent < c.due {
 		n := int(min(c.due-c.sent, int64(t.period)))

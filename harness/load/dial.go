@@ -35,25 +35,24 @@ func newDialer(addr string) (*dialer, error) {
 }
 
 // connect starts connection number id and returns its descriptor. EPOLLOUT, or
-// an error, follows.
-func (d *dialer) connect(id int) (fd int, err error) {
+// an error, follows. Each try comes from another source address.
+func (d *dialer) connect(id, try int) (fd int, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
-	if err := d.start(fd, id); err != nil {
+	if err := d.start(fd, id/portsPerSource+try); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
 	return fd, nil
 }
 
-func (d *dialer) start(fd, id int) error {
+func (d *dialer) start(fd, source int) error {
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	// The port is chosen at connect, when the destination is known: it then
 	// need only be free towards that destination (ip(7)).
 	unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-	source := id/portsPerSource + 1
 	from := unix.SockaddrInet4{Addr: [4]byte{127, 1, byte(source >> 8), byte(source)}}
 	if err := unix.Bind(fd, &from); err != nil {
 		return os.NewSyscallError("bind", err)

@@ -12,7 +12,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
-	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,7 +35,8 @@ type report struct {
 
 // Spawn is [Run] in a process of its own: this executable, started again, in
 // which [BecomeSwarm] takes over. The hooks run in this process, on the calling
-// goroutine. The child ends with ctx, and when this process ends.
+// goroutine, which stays on its thread meanwhile. The child ends with ctx, and
+// when this process ends, however it does.
 func Spawn(ctx context.Context, cfg Config, hooks Hooks) (Result, error) {
 	if err := cfg.check(); err != nil {
 		return Result{}, err
@@ -51,6 +52,12 @@ func Spawn(ctx context.Context, cfg Config, hooks Hooks) (Result, error) {
 	cmd := exec.CommandContext(ctx, exe, arguments()...)
 	cmd.Env = append(os.Environ(), swarmEnv+"="+string(text))
 	cmd.WaitDelay = 5 * time.Second
+	// The kernel kills the child when the thread that started it ends (prctl(2),
+	// PR_SET_PDEATHSIG), so that thread must stay with us. The end of the
+	// child's stdin tells it, too; this is for a child that does not get to read.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	lines, err := cmd.StdoutPipe()
@@ -183,9 +190,14 @@ func pin(core int) {
 			set.Set(i)
 		}
 	}
-	tasks, _ := os.ReadDir("/proc/self/task")
-	for _, t := range tasks {
-		tid, _ := strconv.Atoi(strings.TrimSpace(t.Name()))
-		unix.SchedSetaffinity(tid, &set) // best effort: a core that is not there changes nothing
+	moved := map[string]bool{}
+	for before := -1; len(moved) > before; { // a thread not moved yet may have started another
+		before = len(moved)
+		tasks, _ := os.ReadDir("/proc/self/task")
+		for _, t := range tasks {
+			tid, _ := strconv.Atoi(t.Name())
+			unix.SchedSetaffinity(tid, &set) // best effort: a core that is not there changes nothing
+			moved[t.Name()] = true
+		}
 	}
 }

@@ -1,10 +1,6 @@
 package load
 
-import (
-	"bytes"
-	"encoding/binary"
-	"math/rand/v2"
-)
+import "encoding/binary"
 
 // tableBytes is about how much different data the swarm sends.
 const tableBytes = 1 << 20
@@ -25,7 +21,7 @@ func newTable(c Config) *table {
 	count := max(tableBytes/size, 1)
 	t := &table{period: count * size, size: size}
 	t.bytes = make([]byte, 2*t.period)
-	Pattern(1, t.bytes[:t.period])
+	Pattern(1, 0, t.bytes[:t.period])
 	if c.Wire == Framed {
 		for at := 0; at < t.period; at += size {
 			binary.BigEndian.PutUint32(t.bytes[at:], uint32(c.Payload))
@@ -43,26 +39,4 @@ func (t *table) from(id int) int { return id * 7919 % (t.period / t.size) * t.si
 func (t *table) at(start int, off int64, n int) []byte {
 	i := int((int64(start) + off) % int64(t.period))
 	return t.bytes[i : i+n]
-}
-
-// Pattern fills p with bytes that look random and are the same for the same
-// seed.
-func Pattern(seed uint64, p []byte) {
-	var key [32]byte
-	binary.LittleEndian.PutUint64(key[:], seed)
-	rand.NewChaCha8(key).Read(p)
-}
-
-// Difference returns the index of the first byte in which got differs from the
-// beginning of want, or -1.
-func Difference(got, want []byte) int {
-	if bytes.Equal(got, want[:len(got)]) {
-		return -1
-	}
-	for i := range got {
-		if got[i] != want[i] {
-			return i
-		}
-	}
-	return -1
 }
