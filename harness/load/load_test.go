@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"math"
 	"net"
-	"os"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,40 +15,36 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets the test binary be its own swarm.
-func TestMain(m *testing.M) {
-	BecomeSwarm()
-	os.Exit(m.Run())
-}
-
 // server echoes with a goroutine per connection; spoil may change what goes
 // back, or hold it up.
 func server(t testing.TB, spoil func(p []byte) []byte) string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				buf := make([]byte, 32<<10)
-				for {
-					n, err := c.Read(buf)
-					if err != nil {
-						return
-					}
-					if _, err := c.Write(spoil(buf[:n])); err != nil {
-						return
-					}
-				}
-			}()
-		}
-	}()
+	go echo(ln, spoil)
 	return ln.Addr().String()
+}
+
+func echo(ln net.Listener, spoil func(p []byte) []byte) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			buf := make([]byte, 32<<10)
+			for {
+				n, err := c.Read(buf)
+				if err != nil {
+					return
+				}
+				if _, err := c.Write(spoil(buf[:n])); err != nil {
+					return
+				}
+			}
+		}()
+	}
 }
 
 func honest(p []byte) []byte { return p }
@@ -78,16 +76,16 @@ func TestClosedLoopCountsAndVerifies(t *testing.T) {
 func TestOpenLoopKeepsItsRate(t *testing.T) {
 	r := run(t, Config{Addr: server(t, honest), Conns: 20, Rate: 2000, Warmup: 20 * time.Millisecond, Window: time.Second})
 	require.NoError(t, r.Faults.Err())
-	require.InDelta(t, 2000, r.PerSecond, 200)
+	require.InDelta(t, 2000, r.PerSecond, 400)
 }
 
 // A server that stalls once for 300 ms holds up every message that was due in
 // that time: with 1,000 a second that is hundreds of late ones, not one.
 func TestOpenLoopDoesNotForgiveAStall(t *testing.T) {
-	began, stalled := time.Now(), false
+	count := 0 // one connection: one goroutine
 	addr := server(t, func(p []byte) []byte {
-		if !stalled && time.Since(began) > 500*time.Millisecond {
-			stalled = true
+		if count += len(p) / 64; count > 500 {
+			count = math.MinInt
 			time.Sleep(300 * time.Millisecond)
 		}
 		return p
@@ -105,22 +103,127 @@ func TestOpenLoopDoesNotForgiveAStall(t *testing.T) {
 	require.Greater(t, late, int64(150))
 }
 
+// A fault from the first byte on, and one that comes after many good messages.
 func TestWrongBytesAreSeen(t *testing.T) {
 	for name, spoil := range map[string]func(p []byte) []byte{
-		"one bit":             func(p []byte) []byte { p[len(p)/2] ^= 1; return p },
-		"a byte missing":      func(p []byte) []byte { return p[1:] },
-		"a byte more":         func(p []byte) []byte { return append(p, 7) },
-		"two parts exchanged": func(p []byte) []byte { return append(append([]byte{}, p[len(p)/2:]...), p[:len(p)/2]...) },
+		"one bit":       func(p []byte) []byte { p[len(p)/2] ^= 1; return p },
+		"a byte lost":   func(p []byte) []byte { return p[1:] },
+		"a byte more":   func(p []byte) []byte { return append(p, 7) },
+		"halves change": func(p []byte) []byte { return slices.Concat(p[len(p)/2:], p[:len(p)/2]) },
+		"two messages change": func(p []byte) []byte {
+			if len(p) < 128 {
+				return p
+			}
+			return slices.Concat(p[64:128], p[:64], p[128:])
+		},
+		"a message lost": func(p []byte) []byte {
+			if len(p) < 128 {
+				return p
+			}
+			return p[64:]
+		},
 	} {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		r, err := Run(ctx, Config{Addr: server(t, spoil), Conns: 4, Depth: 4, Warmup: 10 * time.Millisecond, Window: 50 * time.Millisecond}, Hooks{})
-		cancel()
-		if name == "a byte missing" && err != nil && r.Faults.Mismatches == 0 {
-			continue // the message never gets whole: the connection is not counted as open
+		for _, good := range []int64{0, 10} {
+			var seen atomic.Int64
+			addr := server(t, func(p []byte) []byte {
+				if seen.Add(1) <= good {
+					return p
+				}
+				return spoil(p)
+			})
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			r, err := Run(ctx, Config{Addr: addr, Conns: 4, Depth: 4, Warmup: 10 * time.Millisecond, Window: 50 * time.Millisecond}, Hooks{})
+			cancel()
+			require.Positive(t, r.Faults.Mismatches, "%s after %d: %v", name, good, err)
+			require.Contains(t, r.Faults.First, "a wrong byte", name)
+			require.Zero(t, r.Faults.Refused)
 		}
-		require.Positive(t, r.Faults.Mismatches+r.Faults.Refused, name)
-		require.Contains(t, r.Faults.First, "a wrong byte", name)
 	}
+}
+
+// What a server swallows at the end of a message shows as missing: nothing wrong
+// comes back, but something does not.
+func TestAMessageThatNeverComesBackIsLost(t *testing.T) {
+	var seen atomic.Int64
+	addr := server(t, func(p []byte) []byte {
+		if seen.Add(1) > 2 { // the first echo, the next, and no more
+			return nil
+		}
+		return p
+	})
+	s, err := newSwarm(checked(t, Config{Addr: addr, Window: 20 * time.Millisecond, Warmup: 10 * time.Millisecond}), Hooks{})
+	require.NoError(t, err)
+	defer s.close()
+	s.drainFor = 50 * time.Millisecond
+	r, err := s.run(context.Background())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, r.Faults.Lost)
+	require.ErrorContains(t, r.Faults.Err(), "did not come back")
+}
+
+func checked(t *testing.T, c Config) Config {
+	require.NoError(t, c.check())
+	return c
+}
+
+// A rate that no machine reaches must still come to an end, with answers read.
+func TestAnImpossibleRateEnds(t *testing.T) {
+	r := run(t, Config{Addr: server(t, honest), Conns: 10, Payload: 8, Rate: 1e9, Warmup: time.Millisecond, Window: 100 * time.Millisecond})
+	require.NoError(t, r.Faults.Err())
+	require.Positive(t, r.Messages)
+	require.Less(t, r.Window, 10*time.Second)
+}
+
+func TestNoAllocationPerMessage(t *testing.T) {
+	var before, after meter.Sample
+	r, err := Run(context.Background(), Config{Addr: server(t, honest), Conns: 10, Depth: 16, Window: 300 * time.Millisecond}, Hooks{
+		Window: func() { before, _ = meter.Self() },
+		Done:   func() { after, _ = meter.Self() },
+	})
+	require.NoError(t, err)
+	require.Less(t, before.Until(after).Mallocs, r.Messages/20, "for %d messages", r.Messages)
+}
+
+// Nobody listens at first: the swarm tries again.
+func TestAServerThatComesLateIsFound(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := ln.Addr().String()
+	ln.Close()
+	s, err := newSwarm(checked(t, Config{Addr: addr, Conns: 5}), Hooks{})
+	require.NoError(t, err)
+	defer s.close()
+	c := &conn{}
+	s.conns = append(s.conns, c)
+	s.open(c)
+	for s.retries == 0 {
+		require.NoError(t, s.turn(context.Background(), patience))
+	}
+	late, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	defer late.Close()
+	go echo(late, honest)
+	require.NoError(t, s.connect(context.Background()))
+	require.Equal(t, 5, s.connected)
+	require.NoError(t, s.faults.Err())
+	require.Positive(t, s.result().Retries)
+}
+
+func TestAHeldConnectionThatIsGoneIsReported(t *testing.T) {
+	var held atomic.Bool
+	addr := server(t, func(p []byte) []byte {
+		if held.Load() {
+			return nil
+		}
+		return p
+	})
+	s, err := newSwarm(checked(t, Config{Addr: addr, Conns: 3}), Hooks{Connected: func() { held.Store(true) }})
+	require.NoError(t, err)
+	defer s.close()
+	s.drainFor = 50 * time.Millisecond
+	r, err := s.run(context.Background())
+	require.NoError(t, err)
+	require.EqualValues(t, 3, r.Faults.Lost)
 }
 
 func TestAServerThatEndsIsReported(t *testing.T) {
@@ -161,31 +264,6 @@ func TestNonsenseIsRefused(t *testing.T) {
 		_, err := Run(context.Background(), c, Hooks{})
 		require.ErrorContains(t, err, text)
 	}
-}
-
-func TestSpawnRunsElsewhereAndStopsAtTheHooks(t *testing.T) {
-	addr := server(t, honest)
-	var phases []string
-	snapshots := 0
-	r, err := Spawn(context.Background(), Config{Addr: addr, Conns: 100, Wire: Framed, Depth: 4, Core: 1, Warmup: 50 * time.Millisecond, Window: 600 * time.Millisecond}, Hooks{
-		Connected: func() { phases = append(phases, "connected") },
-		Window:    func() { phases = append(phases, "window") },
-		Done:      func() { phases = append(phases, "done") },
-		Snapshot:  func(Snapshot) { snapshots++ },
-	})
-	require.NoError(t, err)
-	require.NoError(t, r.Faults.Err())
-	require.Equal(t, []string{"connected", "window", "done"}, phases)
-	require.Positive(t, snapshots)
-	require.Equal(t, 100, r.Connected)
-}
-
-func TestSpawnEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	began := time.Now()
-	_, err := Spawn(ctx, Config{Addr: server(t, honest), Window: time.Hour}, Hooks{Window: cancel})
-	require.ErrorIs(t, err, context.Canceled)
-	require.Less(t, time.Since(began), 30*time.Second)
 }
 
 func TestTwoThousandConnections(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 const (
 	readBuffer = 256 << 10
 	patience   = 10 * time.Millisecond // longest wait for events: how late a window may end
-	drainFor   = 10 * time.Second      // what is in flight at the end gets this long to come back
+	drainFor   = 10 * time.Second
 )
 
 // phase is what the swarm is doing.
@@ -29,13 +29,15 @@ const (
 
 // swarm is a running load. The goroutine that runs it owns everything here.
 type swarm struct {
-	cfg   Config // immutable after newSwarm
+	cfg   Config // immutable after newSwarm, as are the next five
 	hooks Hooks
 	table *table
 	dial  *dialer
 	epfd  int
-	buf   []byte
 	began time.Time
+	buf   []byte // what one read returns
+
+	drainFor time.Duration // what is in flight at the end gets this long to come back
 
 	conns   []*conn // by id, which is also what epoll returns
 	waiting []*conn // of which these are to be dialled again
@@ -86,7 +88,7 @@ func newSwarm(cfg Config, hooks Hooks) (*swarm, error) {
 		return nil, fmt.Errorf("load: epoll: %w", err)
 	}
 	return &swarm{cfg: cfg, hooks: hooks, table: newTable(cfg), dial: dial, epfd: epfd,
-		conns: make([]*conn, 0, cfg.Conns), buf: make([]byte, readBuffer), began: time.Now(),
+		conns: make([]*conn, 0, cfg.Conns), buf: make([]byte, readBuffer), began: time.Now(), drainFor: drainFor,
 		all: meter.NewHistogram(), recent: meter.NewHistogram()}, nil
 }
 
@@ -183,14 +185,14 @@ func (s *swarm) loop(ctx context.Context, until time.Duration) error {
 // not come back in time is lost.
 func (s *swarm) drain(ctx context.Context) error {
 	s.phase, s.pace = draining, nil
-	for until := s.now() + drainFor; s.inFlight > 0 && s.now() < until; {
+	for until := s.now() + s.drainFor; s.inFlight > 0 && s.now() < until; {
 		if err := s.turn(ctx, patience); err != nil {
 			return err
 		}
 	}
 	if s.inFlight > 0 {
 		s.faults.Lost += s.inFlight
-		s.fault(fmt.Errorf("%d messages did not come back within %v of the end", s.inFlight, drainFor))
+		s.fault(fmt.Errorf("%d messages did not come back within %v of the end", s.inFlight, s.drainFor))
 	}
 	return nil
 }
