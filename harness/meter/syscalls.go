@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,28 +46,64 @@ func (c Counts) Since(earlier Counts) Counts {
 
 // OpenSyscalls starts counting the system calls of the process pid: those of
 // the threads it has, and of those they will start, but not of the processes
-// (before Linux 5.13 of those, too). A thread that starts while OpenSyscalls
-// runs may be missed. A call costs the process some hundred nanoseconds more
-// while it is counted. The error is [ErrNotPermitted] on an ordinary user's
-// machine.
+// (before Linux 5.13 of those, too). A call costs the process some hundred
+// nanoseconds more while it is counted. The error is [ErrNotPermitted] on an
+// ordinary user's machine.
 func OpenSyscalls(pid int) (*Syscalls, error) {
 	ids, err := tracepoints()
 	if err != nil {
 		return nil, err
 	}
+	// A thread that starts before the one that starts it is counted would be
+	// missed, with all that it starts in turn. Where none has come meanwhile, none
+	// was missed. A process that starts them all the time is counted as well as
+	// the last attempt could.
+	for attempt := 1; ; attempt++ {
+		before, err := threads(pid)
+		if err != nil {
+			return nil, err
+		}
+		s := &Syscalls{counters: map[string][]int{}}
+		if err := s.countThreads(before, ids); err != nil {
+			s.Close()
+			return nil, err
+		}
+		after, err := threads(pid)
+		if err == nil && (attempt == attempts || len(without(after, before)) == 0) {
+			return s, nil
+		}
+		s.Close()
+	}
+}
+
+// attempts is how often OpenSyscalls begins again.
+const attempts = 20
+
+// without returns those of a that are not in b.
+func without(a, b []int) []int {
+	return slices.DeleteFunc(a, func(tid int) bool { return slices.Contains(b, tid) })
+}
+
+// threads lists a process's threads.
+func threads(pid int) (tids []int, err error) {
 	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
 		return nil, fmt.Errorf("count system calls of process %d: %w", pid, err)
 	}
-	s := &Syscalls{counters: map[string][]int{}}
 	for _, task := range tasks {
 		tid, _ := strconv.Atoi(task.Name())
+		tids = append(tids, tid)
+	}
+	return tids, nil
+}
+
+func (s *Syscalls) countThreads(tids []int, ids map[string]uint64) error {
+	for _, tid := range tids {
 		if err := s.count(tid, ids); err != nil {
-			s.Close()
-			return nil, err
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // count adds one thread's counters.
