@@ -104,7 +104,7 @@ var mutants = []spec.Mutant[New]{
 		Why: "Nothing sets CLOEXEC, so every child process keeps copies of the epoll and of all sockets, and a connection closed here stays open there. Each call that makes a descriptor takes the flag."},
 	{Name: "the article: nothing ends Run", Article: true, New: newArticle, Rule: "ShutdownEndsIdleConnections", Says: `Shutdown to return|bad file descriptor`,
 		Why: "Run waits in epoll_wait, and closing the epoll descriptor does not wake it. An eventfd in the same epoll does, and then the loop itself closes what is its own."},
-	{Name: "the article: no address after a restart", Article: true, New: newArticle, Rule: "RestartFindsItsAddress", Says: `Shutdown to return|address already in use`,
+	{Name: "the article: no address after a restart", Article: true, New: newArticle, Rule: "RestartFindsItsAddress", Says: `Shutdown to return|bad file descriptor|address already in use`,
 		Why: "SO_REUSEADDR is missing, so connections in TIME_WAIT keep the port for a minute. Set it before bind."},
 	{Name: "leaves a goroutine", Rule: "NothingIsLeft", Says: `goroutine`},
 }
