@@ -36,6 +36,11 @@ type Options[C Conn] struct {
 	// OnMessage and OnData must be set.
 	OnData func(c C, data []byte) (consumed int)
 
+	// OnDrain is called when there is room again: after a Send or Write was
+	// refused because of MaxQueued, once all that was queued is written. Once
+	// for each time that the queue was found full.
+	OnDrain func(c C)
+
 	// OnClose is called once for each OnOpen, as the last callback of the
 	// connection. err is nil when the peer closed in order or Close was
 	// called, and otherwise the reason.
@@ -50,6 +55,14 @@ type Options[C Conn] struct {
 	// that would pass it queues nothing and returns an error; above half of it
 	// the connection is not read. 0 means 4 MiB.
 	MaxQueued int
+
+	// ReusePort lets several loops, or processes, listen on one address: the
+	// kernel spreads the connections over them (SO_REUSEPORT, socket(7)).
+	ReusePort bool
+
+	// WakeFD is an eventfd for the loop to be woken by. It stays the caller's:
+	// the loop never closes it. 0 means that the loop makes its own.
+	WakeFD int
 }
 
 // Conn is one connection of a loop.
@@ -73,6 +86,14 @@ type Conn interface {
 
 	// RemoteAddr is the peer's address.
 	RemoteAddr() net.Addr
+
+	// Queued is the number of bytes that wait to be sent. Any goroutine.
+	Queued() int
+
+	// SetValue keeps v with the connection, and Value returns it: nil at
+	// first. Both on the loop's goroutine only.
+	SetValue(v any)
+	Value() any
 }
 
 // Loop is what lab 03 builds.

@@ -28,7 +28,7 @@ var edgeRules = []spec.Rule[New]{
 		Check: theEndIsSeen,
 	},
 	{
-		Name: "FirehoseDoesNotStarve", Group: "edge", Points: 2, Section: frameSection,
+		Name: "FirehoseDoesNotStarve", Group: "edge", Points: 1, Section: frameSection,
 		Why: "A peer that sends as fast as you read never gives EAGAIN. 'Read until EAGAIN' then means: read this one for ever. A bound per turn, and the rest in the next one, gives everybody a turn.",
 		Hints: [3]string{
 			"When does your reading loop end if the peer refills the socket while you call back?",

@@ -17,7 +17,7 @@ const goroutineSection = "Step 5: other goroutines"
 
 var goroutineRules = []spec.Rule[New]{
 	{
-		Name: "SendFromEverywhere", Group: "goroutines", Points: 3, Section: goroutineSection,
+		Name: "SendFromEverywhere", Group: "goroutines", Points: 2, Section: goroutineSection,
 		Why: "A broadcast, a timer, a worker pool: replies come from any goroutine. Nothing is lost, no frame is torn by another, and each sender's frames arrive in its order.",
 		Hints: [3]string{
 			"Two goroutines append to one queue. What makes that safe, and what makes a frame whole?",

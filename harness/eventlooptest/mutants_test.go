@@ -76,6 +76,14 @@ var mutants = []spec.Mutant[New]{
 	{Name: "never reads again after a full queue", Rule: "SlowReaderIsBounded", Says: `reading to go on`},
 	{Name: "EPOLLOUT never disarmed", Rule: "SleepsWhenThereIsNothingToDo", Says: `sleeps when everything is sent; it spins`},
 
+	{Name: "OnDrain is forgotten", Rule: "DrainIsTold", Says: `OnDrain`},
+	{Name: "OnDrain comes while the queue is full", Rule: "DrainIsTold", Says: `an empty queue in OnDrain`},
+	{Name: "the value stays with the descriptor", Rule: "ValuesStayWithTheirConnection", Says: `new connection to have no value`},
+	{Name: "the value is gone at the end", Rule: "ValuesStayWithTheirConnection", Says: `in OnClose`},
+	{Name: "ReusePort is ignored", Rule: "LoopsShareAnAddress", Says: `second loop`},
+	{Name: "ReusePort always", Rule: "LoopsShareAnAddress", Says: `without ReusePort`},
+	{Name: "closes an eventfd that was lent", Rule: "ALentEventfdIsTheLenders", Says: `still open`},
+
 	{Name: "OnClose twice", Rule: "OnCloseTellsWhy", Says: `OnClose once for each OnOpen; 2 times`},
 	{Name: "Close twice closes twice", Rule: "OnCloseTellsWhy", Says: `OnClose (once|to get)`},
 	{Name: "OnClose is missing after Abort", Rule: "OnCloseTellsWhy", Says: `makes the handler call Abort`},

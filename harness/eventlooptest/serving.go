@@ -19,21 +19,28 @@ type serving struct {
 // ends it is shut down by force, but not waited for: a rule that is not about
 // Shutdown does not ask for it.
 func serve(r *spec.Run, new New, o Options[Conn]) (*serving, error) {
+	return serveOn(r, new, o, "127.0.0.1:0")
+}
+
+func serveOn(r *spec.Run, new New, o Options[Conn], at string) (*serving, error) {
 	l, err := new(o)
 	if err != nil {
 		return nil, err
 	}
-	addr, err := l.Listen("127.0.0.1:0")
+	addr, err := l.Listen(at)
 	if err != nil {
 		return nil, err
 	}
 	s := &serving{Loop: l, r: r, addr: addr.String(), ended: run(l)}
-	r.Cleanup(func() {
-		now, cancel := context.WithCancel(context.Background())
-		cancel()
-		go l.Shutdown(now)
-	})
+	r.Cleanup(func() { stop(l) })
 	return s, nil
+}
+
+// stop shuts a loop down by force, and does not wait.
+func stop(l Loop) {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	go l.Shutdown(now)
 }
 
 // run starts the loop. A panic that leaves Run ends the process, as it would in

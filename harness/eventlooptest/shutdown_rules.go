@@ -31,7 +31,7 @@ var shutdownRules = []spec.Rule[New]{
 		Check: shutdownOwesNothing,
 	},
 	{
-		Name: "ShutdownForcesAtItsDeadline", Group: "shutdown", Points: 2, Section: shutdownSection,
+		Name: "ShutdownForcesAtItsDeadline", Group: "shutdown", Points: 1, Section: shutdownSection,
 		Why: "A peer that does not read must not hold up a deploy. When the context ends, everything is closed at once, and the caller learns that it was not in order.",
 		Hints: [3]string{
 			"What does Shutdown wait for, and what else must end that wait?",

@@ -40,7 +40,7 @@ func upTo(step int) New {
 			}
 			return conns[c]
 		}
-		inner := Options[Conn]{MaxMessage: o.MaxMessage, MaxQueued: o.MaxQueued}
+		inner := Options[Conn]{MaxMessage: o.MaxMessage, MaxQueued: o.MaxQueued, ReusePort: o.ReusePort, WakeFD: o.WakeFD}
 		if o.OnOpen != nil {
 			inner.OnOpen = func(c Conn) { o.OnOpen(outer(c)) }
 		}
@@ -49,6 +49,9 @@ func upTo(step int) New {
 		}
 		if o.OnData != nil {
 			inner.OnData = func(c Conn, data []byte) int { return o.OnData(outer(c), data) }
+		}
+		if o.OnDrain != nil {
+			inner.OnDrain = func(c Conn) { o.OnDrain(outer(c)) }
 		}
 		if o.OnClose != nil {
 			inner.OnClose = func(c Conn, err error) { o.OnClose(outer(c), err) }

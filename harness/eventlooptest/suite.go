@@ -15,7 +15,7 @@ type New = func(Options[Conn]) (Loop, error)
 var suite = spec.Suite[New]{
 	Lab:   "03",
 	Probe: probe,
-	Rules: slices.Concat(openRules, frameRules, edgeRules, sendRules, endRules,
+	Rules: slices.Concat(openRules, frameRules, edgeRules, sendRules, roomRules, endRules,
 		staleRules, goroutineRules, timerRules, shutdownRules, costRules),
 	Targets: targets,
 }
@@ -46,7 +46,7 @@ func widen[L Loop, C Conn](new func(Options[C]) (L, error)) New {
 // narrow makes callbacks that take the lab's own *Conn. One that is not set
 // stays so.
 func narrow[C Conn](o Options[Conn]) Options[C] {
-	n := Options[C]{MaxMessage: o.MaxMessage, MaxQueued: o.MaxQueued}
+	n := Options[C]{MaxMessage: o.MaxMessage, MaxQueued: o.MaxQueued, ReusePort: o.ReusePort, WakeFD: o.WakeFD}
 	if o.OnOpen != nil {
 		n.OnOpen = func(c C) { o.OnOpen(c) }
 	}
@@ -55,6 +55,9 @@ func narrow[C Conn](o Options[Conn]) Options[C] {
 	}
 	if o.OnData != nil {
 		n.OnData = func(c C, data []byte) int { return o.OnData(c, data) }
+	}
+	if o.OnDrain != nil {
+		n.OnDrain = func(c C) { o.OnDrain(c) }
 	}
 	if o.OnClose != nil {
 		n.OnClose = func(c C, err error) { o.OnClose(c, err) }

@@ -11,7 +11,7 @@ import (
 
 var targets = []spec.Target[New]{
 	{
-		Name: "syscalls-depth-16", Title: "system calls per message, 16 in flight", Points: 5, Section: "Targets",
+		Name: "syscalls-depth-16", Title: "system calls per message, 16 in flight", Points: 4, Section: "Targets",
 		Why:  "One read brings all messages that wait, one write carries all replies: 2 calls for 16 messages, and a share of epoll_wait. epoll_ctl has no place in steady state.",
 		Unit: "calls/message", Goal: spec.AtMost, Bound: 0.2,
 		Hints: [3]string{

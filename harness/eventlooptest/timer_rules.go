@@ -23,7 +23,7 @@ var timerRules = []spec.Rule[New]{
 		Check: timersAreNeverEarly,
 	},
 	{
-		Name: "StopPreventsTheCall", Group: "timers", Points: 2, Section: timerSection,
+		Name: "StopPreventsTheCall", Group: "timers", Points: 1, Section: timerSection,
 		Why: "A reply that came in time stops its timeout. stop's answer must be the truth: true, and the function will not run; false, and it has run or was stopped before.",
 		Hints: [3]string{
 			"Two timers are due in the same turn, and the first one's function stops the second. Does the second fire?",

@@ -28,6 +28,8 @@ type variantConn struct {
 	isReady  bool
 	quota    int // bytes still to be read while draining
 	closed   bool
+	value    any
+	wasFD    int  // what fd was; for fault "the value stays with the descriptor"
 	stuck    bool // for fault "never reads again after a full queue"
 
 	mu     sync.Mutex // guards the following
@@ -40,6 +42,7 @@ type variantConn struct {
 	abort  bool
 	err    error
 	sealed bool // SHUT_WR was sent
+	full   bool // a Send was refused, and OnDrain is owed
 }
 
 const readInterest = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET
@@ -47,7 +50,7 @@ const readInterest = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET
 var outs = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
 func (v *variant) open(fd int, remote net.Addr) {
-	c := &variantConn{v: v, id: v.newID(fd), remote: remote, fd: fd, quota: math.MaxInt}
+	c := &variantConn{v: v, id: v.newID(fd), remote: remote, fd: fd, wasFD: fd, quota: math.MaxInt}
 	if v.draining || v.watch(unix.EPOLL_CTL_ADD, fd, c.id, readInterest) != nil {
 		unix.Close(fd)
 		return
@@ -108,6 +111,7 @@ func (c *variantConn) serve() {
 		}
 		c.readOnce()
 	}
+	c.tellOfRoom()
 	if c.mayRead() && !c.isReady && c.v.fault != "reads once per event" {
 		c.isReady = true
 		c.v.ready = append(c.v.ready, c)
@@ -117,6 +121,21 @@ func (c *variantConn) serve() {
 	c.mu.Unlock()
 	if done {
 		c.finish()
+	}
+}
+
+// tellOfRoom calls OnDrain if that is owed.
+func (c *variantConn) tellOfRoom() {
+	c.mu.Lock()
+	due := c.full && !c.ended && len(c.out) == 0
+	if c.v.fault == "OnDrain comes while the queue is full" {
+		due = c.full
+	}
+	c.full = c.full && !due
+	c.mu.Unlock()
+	if due && c.v.o.OnDrain != nil && c.v.fault != "OnDrain is forgotten" {
+		defer c.recover()
+		c.v.o.OnDrain(c)
 	}
 }
 
@@ -454,6 +473,33 @@ func (c *variantConn) drain() {
 
 func (c *variantConn) RemoteAddr() net.Addr { return c.remote }
 
+func (c *variantConn) Queued() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.out)
+}
+
+// Values by descriptor, for the fault that keeps them there.
+var valuesByFD sync.Map
+
+func (c *variantConn) SetValue(v any) {
+	c.value = v
+	if c.v.fault == "the value stays with the descriptor" {
+		valuesByFD.Store(c.wasFD, v)
+	}
+}
+
+func (c *variantConn) Value() any {
+	if c.v.fault == "the value stays with the descriptor" {
+		v, _ := valuesByFD.Load(c.wasFD)
+		return v
+	}
+	if c.v.fault == "the value is gone at the end" && c.closed {
+		return nil
+	}
+	return c.value
+}
+
 func (c *variantConn) Send(msg []byte) error {
 	if c.v.fault == "an empty Send sends nothing" && len(msg) == 0 {
 		return nil
@@ -495,6 +541,7 @@ func (c *variantConn) queue(p []byte, framed bool) error {
 		c.out = binary.BigEndian.AppendUint32(c.out, uint32(len(p)))
 		return errors.New("queue full")
 	case len(c.out)+len(p)+4 > c.v.o.MaxQueued && c.v.fault != "no bound on the queue":
+		c.full = len(p)+4 <= c.v.o.MaxQueued
 		return errors.New("queue full")
 	}
 	if c.v.fault == "direct write overtakes the queue" && len(c.out) > 0 {

@@ -26,7 +26,7 @@ type variant struct {
 	o     Options[Conn]
 	fault fault
 
-	ep, wakeR, wakeW int
+	ep, wakeR, wakeW int            // the same eventfd twice, if one was given
 	listeners        map[uint64]int // by event id; loop goroutine only
 	conns            map[uint64]*variantConn
 	lastID           uint64
@@ -78,14 +78,16 @@ func newVariant(f fault) New {
 		if f == "descriptors without CLOEXEC" {
 			flags = 0
 		}
-		var pipe [2]int
+		pipe := [2]int{o.WakeFD, o.WakeFD}
 		var err error
 		if v.ep, err = unix.EpollCreate1(flags); err != nil {
 			return nil, err
 		}
-		if err := unix.Pipe2(pipe[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
-			unix.Close(v.ep)
-			return nil, err
+		if o.WakeFD == 0 {
+			if err := unix.Pipe2(pipe[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+				unix.Close(v.ep)
+				return nil, err
+			}
 		}
 		v.wakeR, v.wakeW = pipe[0], pipe[1]
 		return v, v.watch(unix.EPOLL_CTL_ADD, v.wakeR, wakeID, unix.EPOLLIN)
@@ -114,6 +116,9 @@ func (v *variant) Listen(addr string) (net.Addr, error) {
 		return nil, err
 	}
 	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	if v.o.ReusePort && v.fault != "ReusePort is ignored" || v.fault == "ReusePort always" {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	}
 	sa := &unix.SockaddrInet4{Port: a.Port}
 	copy(sa.Addr[:], a.IP.To4())
 	if err := errors.Join(unix.Bind(fd, sa), unix.Listen(fd, 1024)); err != nil {
@@ -270,7 +275,7 @@ func (v *variant) post(it item, own bool) error {
 	v.inbox = append(v.inbox, it)
 	if !v.woken || v.fault == "wakes for each Send" {
 		v.woken = true
-		unix.Write(v.wakeW, []byte{1})
+		unix.Write(v.wakeW, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // 8 bytes: it may be an eventfd
 	}
 	return nil
 }
@@ -396,10 +401,12 @@ func (v *variant) release() {
 		}
 	}
 	v.closeListeners()
-	v.mu.Lock() // no post writes to the pipe any more
-	unix.Close(v.wakeW)
-	v.mu.Unlock()
-	unix.Close(v.wakeR)
+	if v.o.WakeFD == 0 || v.fault == "closes an eventfd that was lent" {
+		v.mu.Lock() // no post writes to the pipe any more
+		unix.Close(v.wakeW)
+		v.mu.Unlock()
+		unix.Close(v.wakeR)
+	}
 	if v.fault != "leaks the epoll descriptor" {
 		unix.Close(v.ep)
 	}

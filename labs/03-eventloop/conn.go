@@ -27,3 +27,19 @@ func (l *Loop) Adopt(fd int) error {
 func (c *Conn) RemoteAddr() net.Addr {
 	return nil
 }
+
+// Queued is the number of bytes that wait to be sent, lengths included. Any
+// goroutine.
+func (c *Conn) Queued() int {
+	return 0 // step 3
+}
+
+// SetValue keeps v with the connection, for Value to return: whatever a
+// protocol needs to know of it. The loop's goroutine only.
+func (c *Conn) SetValue(v any) { /* step 4 */ }
+
+// Value is what SetValue was given last, nil at first. The loop's goroutine
+// only; OnClose may still use it.
+func (c *Conn) Value() any {
+	return nil // step 4
+}

@@ -48,12 +48,14 @@ type Conn struct {
 	eof      bool    // and it has shown
 	held     bool    // in has frames that are held back because too much is queued
 	armed    bool    // EPOLLOUT is in epoll's interest: the kernel's buffer is full
+	value    any     // whatever SetValue was given
 	quota    int     // bytes that may still be read: no limit until Shutdown
 	in       []byte  // received and not consumed; nil when there is nothing
 	rest     *buffer // taken from out and being written; nil when there is nothing
 
-	queued atomic.Int64 // bytes in out and rest; added to under mu
-	ended  atomic.Bool  // no more is accepted for sending; set under mu
+	queued  atomic.Int64 // bytes in out and rest; added to under mu
+	ended   atomic.Bool  // no more is accepted for sending; set under mu
+	refused atomic.Bool  // a Send was, and OnDrain has not told of room since; set under mu
 
 	mu      sync.Mutex
 	out     *buffer // guarded by mu: queued after rest; nil when there is nothing
@@ -138,6 +140,18 @@ func (c *Conn) RemoteAddr() net.Addr {
 	}
 	return net.TCPAddrFromAddrPort(c.remote)
 }
+
+// Queued is the number of bytes that wait to be sent, lengths included. Any
+// goroutine.
+func (c *Conn) Queued() int { return int(c.queued.Load()) }
+
+// SetValue keeps v with the connection, for Value to return: whatever a
+// protocol needs to know of it. The loop's goroutine only.
+func (c *Conn) SetValue(v any) { c.value = v }
+
+// Value is what SetValue was given last, nil at first. The loop's goroutine
+// only; OnClose may still use it.
+func (c *Conn) Value() any { return c.value }
 
 func (l *Loop) callOnOpen(c *Conn) {
 	defer c.abortOnPanic()

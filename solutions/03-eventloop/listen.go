@@ -31,7 +31,7 @@ func (l *Loop) Listen(addr string) (net.Addr, error) {
 	if err := l.inbox.fresh(); err != nil {
 		return nil, fmt.Errorf("listen %s: %w", addr, err)
 	}
-	fd, bound, err := listen(addr)
+	fd, bound, err := listen(addr, l.opts.ReusePort)
 	if err != nil {
 		return nil, fmt.Errorf("listen %s: %w", addr, err)
 	}
@@ -44,7 +44,7 @@ func (l *Loop) Listen(addr string) (net.Addr, error) {
 }
 
 // listen is socket, bind, listen, getsockname. The caller owns fd.
-func listen(addr string) (fd int, bound net.Addr, err error) {
+func listen(addr string, reusePort bool) (fd int, bound net.Addr, err error) {
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
 		return -1, nil, err
@@ -54,16 +54,21 @@ func listen(addr string) (fd int, bound net.Addr, err error) {
 	if err != nil {
 		return -1, nil, os.NewSyscallError("socket", err)
 	}
-	if bound, err = bindListen(fd, sa); err != nil {
+	if bound, err = bindListen(fd, sa, reusePort); err != nil {
 		unix.Close(fd)
 		return -1, nil, err
 	}
 	return fd, bound, nil
 }
 
-func bindListen(fd int, sa unix.Sockaddr) (net.Addr, error) {
+func bindListen(fd int, sa unix.Sockaddr, reusePort bool) (net.Addr, error) {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return nil, os.NewSyscallError("setsockopt SO_REUSEADDR", err)
+	}
+	if reusePort {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return nil, os.NewSyscallError("setsockopt SO_REUSEPORT", err)
+		}
 	}
 	if err := unix.Bind(fd, sa); err != nil {
 		return nil, fmt.Errorf("bind: %w (is another server running? port 0 takes a free one)", err)

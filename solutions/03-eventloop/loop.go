@@ -50,6 +50,11 @@ type Options struct {
 	// one of OnMessage and OnData must be set.
 	OnData func(c *Conn, data []byte) (consumed int)
 
+	// OnDrain is called when there is room again: after a Send or Write was
+	// refused because of MaxQueued, once all that was queued is written. Once
+	// for each time that the queue was found full.
+	OnDrain func(c *Conn)
+
 	// OnClose is called once for each OnOpen, as the last callback of the
 	// connection. err is nil when the peer closed in order or Close was
 	// called, and otherwise the reason: an error of read(2) or write(2),
@@ -67,6 +72,18 @@ type Options struct {
 	// ErrQueueFull; above half of it the connection is not read, so that TCP
 	// slows down a peer that asks faster than it takes. 0 means 4 MiB.
 	MaxQueued int
+
+	// ReusePort lets several loops, or processes, listen on one address: the
+	// kernel spreads the connections over them (SO_REUSEPORT, socket(7)). Two
+	// servers started by mistake share the port, too, without an error.
+	ReusePort bool
+
+	// WakeFD is an eventfd for the loop to be woken by, non-blocking. It stays
+	// the caller's: the loop never closes it. It serves those who give the
+	// loop's thread a descriptor table of its own (unshare(2)): of all of the
+	// loop's descriptors, other threads use this one alone. 0 means that the
+	// loop makes its own.
+	WakeFD int
 }
 
 // Loop serves connections on the goroutine that calls Run.
@@ -135,6 +152,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("eventloop: MaxMessage is %d: give a number of bytes, or 0 for 1 MiB", o.MaxMessage)
 	case o.MaxQueued < 0:
 		return fmt.Errorf("eventloop: MaxQueued is %d: give a number of bytes, or 0 for 4 MiB", o.MaxQueued)
+	case o.WakeFD < 0:
+		return fmt.Errorf("eventloop: WakeFD is %d: give an eventfd, or 0", o.WakeFD)
 	}
 	if o.MaxMessage == 0 {
 		o.MaxMessage = defaultMaxMessage

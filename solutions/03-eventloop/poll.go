@@ -12,19 +12,35 @@ func (l *Loop) openPoll() (err error) {
 	if l.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("eventloop: create an epoll instance: %w", err)
 	}
-	l.inbox.wakefd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
-	if err != nil {
+	if err = l.inbox.openWake(l.opts.WakeFD); err != nil {
 		unix.Close(l.epfd)
-		return fmt.Errorf("eventloop: create an eventfd: %w", err)
+		return err
 	}
 	// Edge-triggered, so that it need not be read: each write is a new edge.
 	err = l.control(unix.EPOLL_CTL_ADD, l.inbox.wakefd, 0, unix.EPOLLIN|unix.EPOLLET)
 	if err != nil {
 		unix.Close(l.epfd)
-		unix.Close(l.inbox.wakefd)
+		l.inbox.closeWake()
 		return fmt.Errorf("eventloop: watch the eventfd: %w", err)
 	}
 	return nil
+}
+
+// openWake takes the eventfd that was given, or makes one.
+func (b *inbox) openWake(given int) (err error) {
+	if b.wakefd, b.borrowed = given, given != 0; b.borrowed {
+		return nil
+	}
+	if b.wakefd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		return fmt.Errorf("eventloop: create an eventfd: %w", err)
+	}
+	return nil
+}
+
+func (b *inbox) closeWake() {
+	if !b.borrowed {
+		unix.Close(b.wakefd)
+	}
 }
 
 // control is epoll_ctl(2). The kernel gives back fd and generation with every

@@ -98,7 +98,7 @@ func (b *inbox) close() (left work, first bool) {
 		return work{}, false
 	}
 	b.stopping, b.closed = true, true
-	unix.Close(b.wakefd)
+	b.closeWake()
 	left, b.work = b.work, work{}
 	return left, true
 }

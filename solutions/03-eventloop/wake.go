@@ -23,7 +23,8 @@ var eventfdOne = binary.NativeEndian.AppendUint64(nil, 1)
 // eventfd. As a producer withdraws the declaration, a thousand sends to a
 // sleeping loop cost one write, and a send to one that is awake costs none.
 type inbox struct {
-	wakefd int // immutable after New, closed by close
+	wakefd   int  // immutable after New, closed by close
+	borrowed bool // immutable after New: wakefd was given and is not closed
 
 	mu       sync.Mutex
 	asleep   bool // guarded by mu: the loop is in epoll_wait, or on its way

@@ -66,6 +66,10 @@ func (c *Conn) enqueue(p []byte, framed bool) error {
 		return net.ErrClosed
 	}
 	if int(c.queued.Load())+size > c.loop.opts.MaxQueued {
+		if size <= c.loop.opts.MaxQueued { // otherwise it never fits
+			c.refused.Store(true)
+			c.askForFlush() // the last flush may be over, and nobody would tell of room
+		}
 		return ErrQueueFull
 	}
 	if size == 0 {
@@ -123,12 +127,23 @@ func (l *Loop) flush(c *Conn, writable bool) {
 			return
 		}
 	}
+	if c.refused.Load() && c.queued.Load() == 0 && !c.ended.Load() {
+		c.refused.Store(false)
+		l.callOnDrain(c)
+	}
 	if c.ended.Load() && c.phase == serving && c.queued.Load() == 0 {
 		l.finish(c)
 	}
 	if c.wantsTurn() && !c.isReady {
 		c.isReady = true
 		l.ready = append(l.ready, c)
+	}
+}
+
+func (l *Loop) callOnDrain(c *Conn) {
+	defer c.abortOnPanic()
+	if l.opts.OnDrain != nil {
+		l.opts.OnDrain(c)
 	}
 }
 
