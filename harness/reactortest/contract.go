@@ -103,9 +103,10 @@ type Wheel interface {
 	// a million. stop, also O(1), reports whether it prevented the call.
 	AfterFunc(d time.Duration, fn func()) (stop func() bool)
 
-	// Advance moves the clock to now, a time since the wheel was made, and
-	// calls what is due, in the order of the ticks. Timers made or stopped
-	// by what is called count. It never goes back.
+	// Advance moves the clock to now, a time since the wheel was made, and then
+	// calls what is due, in the order of the ticks. What is called may stop
+	// others that are due, and make new ones: they count from now, so they are
+	// for a later Advance. The clock never goes back.
 	Advance(now time.Duration)
 
 	// Len is the number of timers that have neither fired nor been stopped.
