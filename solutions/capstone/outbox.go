@@ -1,0 +1,97 @@
+package capstone
+
+import (
+	"bytes"
+	"errors"
+
+	eventloop "github.com/asynclab/asynclab/solutions/03-eventloop"
+	websocket "github.com/asynclab/asynclab/solutions/15-websocket"
+)
+
+var errDropped = errors.New("dropped: the client's queue is full")
+
+// outbox is what waits for a client that takes less than it is sent. Nearly no
+// client has one: it begins when the connection's own buffer is full, and ends
+// when it has been emptied into that.
+//
+// It holds references to frames that the whole room shares, so a hundred slow
+// clients of one room cost hardly more memory than one.
+type outbox struct {
+	frames [][]byte // oldest first
+	bytes  int      // of all of them
+}
+
+// queue sends a frame to the client, now or as soon as it takes it. A shared
+// frame is kept by reference; any other is copied if it has to wait. An error
+// means that it will not be sent. It never waits.
+func (c *client) queue(frame []byte, shared bool) error {
+	if c.out == nil {
+		_, err := c.conn.Write(frame)
+		if !errors.Is(err, eventloop.ErrQueueFull) {
+			return err
+		}
+		c.out = &outbox{}
+	}
+	if !shared {
+		frame = bytes.Clone(frame)
+	}
+	return c.push(frame)
+}
+
+// push makes room by the policy, if there is none, and appends frame.
+func (c *client) push(frame []byte) error {
+	sh, limit := c.shard, c.shard.server.config.QueueBytes
+	if c.out.bytes+len(frame) > limit {
+		switch sh.server.config.Slow {
+		case DropNewest:
+			sh.counts.dropNewest.Add(1)
+			return errDropped
+		case DropOldest:
+			for c.out.bytes+len(frame) > limit {
+				c.out.pop(sh)
+				sh.counts.dropOldest.Add(1)
+			}
+		case Disconnect:
+			sh.counts.dropDisconnect.Add(int64(len(c.out.frames)) + 1)
+			c.out.clear(sh)
+			c.close(websocket.Policy, "too slow: the queue is full")
+			return errDropped
+		}
+	}
+	c.out.frames = append(c.out.frames, frame)
+	c.out.bytes += len(frame)
+	sh.counts.queued.Add(int64(len(frame)))
+	return nil
+}
+
+// drain moves what waits into the connection, which has said that it is empty.
+// That it got there is a sign of life.
+func (c *client) drain() {
+	c.heard = c.shard.now
+	for c.out != nil && len(c.out.frames) > 0 {
+		if _, err := c.conn.Write(c.out.frames[0]); err != nil {
+			return // full again: drain will be called again; or closed
+		}
+		c.out.pop(c.shard)
+	}
+	c.out = nil
+	if c.bye {
+		c.conn.Close()
+	}
+}
+
+// pop forgets the oldest frame.
+func (o *outbox) pop(sh *shard) {
+	size := len(o.frames[0])
+	o.frames[0] = nil // the array may live on
+	o.frames = o.frames[1:]
+	o.bytes -= size
+	sh.counts.queued.Add(int64(-size))
+}
+
+// clear forgets all of them. o may be nil.
+func (o *outbox) clear(sh *shard) {
+	for o != nil && len(o.frames) > 0 {
+		o.pop(sh)
+	}
+}

@@ -1,0 +1,121 @@
+package capstone
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	websocket "github.com/asynclab/asynclab/solutions/15-websocket"
+)
+
+// room is the clients that hear each other. Its members are kept by loop, and
+// each loop looks after its own: a message crosses from loop to loop once, not
+// once for each member.
+type room struct {
+	name    string         // immutable
+	members [][]*client    // by loop; each slice belongs to its loop's goroutine
+	here    []atomic.Int32 // by loop: how many members; so that nobody posts to a loop without any
+	total   int            // guarded by rooms.mu
+}
+
+// rooms finds rooms by their names. A room exists while it has members.
+type rooms struct {
+	loops  int // immutable
+	mu     sync.Mutex
+	byName map[string]*room // guarded by mu
+}
+
+func (rs *rooms) init(loops int) { rs.loops, rs.byName = loops, map[string]*room{} }
+
+// join makes c a member. It runs on c's loop, as leave does.
+func (rs *rooms) join(c *client, name string) {
+	r := rs.enter(name)
+	own := &r.members[c.shard.index]
+	c.room, c.seat = r, len(*own)
+	*own = append(*own, c)
+	r.here[c.shard.index].Add(1)
+}
+
+func (rs *rooms) enter(name string) *room {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r := rs.byName[name]
+	if r == nil {
+		r = &room{name: name, members: make([][]*client, rs.loops), here: make([]atomic.Int32, rs.loops)}
+		rs.byName[name] = r
+	}
+	r.total++
+	return r
+}
+
+// leave fills c's seat with the last member: no search, no order to keep.
+func (rs *rooms) leave(c *client) {
+	r, own := c.room, &c.room.members[c.shard.index]
+	last := (*own)[len(*own)-1]
+	(*own)[c.seat], last.seat = last, c.seat
+	(*own)[len(*own)-1] = nil
+	*own = (*own)[:len(*own)-1]
+	r.here[c.shard.index].Add(-1)
+	c.room = nil
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if r.total--; r.total == 0 {
+		delete(rs.byName, r.name)
+	}
+}
+
+func (rs *rooms) len() int {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return len(rs.byName)
+}
+
+// delivery is a message for the members of a room on one loop.
+type delivery struct {
+	room    *room
+	frame   []byte    // encoded once, shared by all members, never changed
+	arrived time.Time // from its sender
+}
+
+// publish gives a message to every member, the sender among them.
+//
+// A sender's messages keep their order for each receiver: they are read by one
+// loop, posted to each other loop in that order, and written there in it.
+func (r *room) publish(from *client, text bool, payload []byte) {
+	d := delivery{room: r, frame: websocket.Prepare(text, payload), arrived: time.Now()}
+	sh := from.shard
+	for i := range r.here {
+		if i != sh.index && r.here[i].Load() > 0 {
+			sh.post(sh.server.shards[i], d)
+		}
+	}
+	r.deliver(sh, d)
+}
+
+// deliver writes a message to the members on sh's loop. It runs on that loop.
+func (r *room) deliver(sh *shard, d delivery) {
+	n := int64(0)
+	for _, c := range r.members[sh.index] {
+		if c.phase == present && c.queue(d.frame, true) == nil {
+			n++
+		}
+	}
+	sh.counts.deliveries.Add(n)
+	sh.counts.bytesOut.Add(n * int64(len(d.frame)))
+	sh.latency.record(time.Since(d.arrived))
+}
+
+// roomName reports whether a name is 1 to 64 letters, digits, dots, dashes and
+// underscores.
+func roomName(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		b := s[i]
+		if !(b|0x20 >= 'a' && b|0x20 <= 'z' || b >= '0' && b <= '9' || b == '.' || b == '_' || b == '-') {
+			return false
+		}
+	}
+	return true
+}
