@@ -2,7 +2,6 @@ package reactor
 
 import (
 	"net"
-	"time"
 
 	eventloop "github.com/asynclab/asynclab/solutions/03-eventloop"
 )
@@ -16,10 +15,9 @@ type Conn struct {
 
 	// Loop goroutine only.
 	value   any
-	gone    bool          // OnClose was called, or is about to be
-	timeout timer         // of SetTimeout
-	idle    *timer        // nil without IdleTimeout
-	heard   time.Duration // on the wheel's clock: when something arrived last, with IdleTimeout
+	timeout timer // of SetTimeout
+	idle    *idle // nil without IdleTimeout
+	gone    bool  // OnClose was called, or is about to be
 }
 
 // owned is the Conn that belongs to a connection of the loop below.

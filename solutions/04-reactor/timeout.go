@@ -62,30 +62,36 @@ func (l *loop) onTick() {
 
 func (l *loop) now() time.Duration { return time.Since(l.began) }
 
+// idle is what IdleTimeout needs to know of a connection.
+type idle struct {
+	timer timer
+	heard time.Duration // on the wheel's clock: when something arrived last
+}
+
 // watchIdle starts the timer of IdleTimeout.
 func (l *loop) watchIdle(c *Conn) {
 	limit := l.reactor.opts.IdleTimeout
 	if limit == 0 {
 		return
 	}
-	c.idle = &timer{fn: func() { l.checkIdle(c) }}
-	c.heard = l.now()
-	l.start(c.idle, limit)
+	c.idle = &idle{heard: l.now()}
+	c.idle.timer.fn = func() { l.checkIdle(c) }
+	l.start(&c.idle.timer, limit)
 }
 
 // hear notes that something has arrived. It leaves the timer alone: to move it
 // for each message would cost more than to look once, when it fires.
 func (l *loop) hear(c *Conn) {
 	if c.idle != nil {
-		c.heard = l.now()
+		c.idle.heard = l.now()
 	}
 }
 
 // checkIdle closes c, or comes again when it would be due by what was heard.
 func (l *loop) checkIdle(c *Conn) {
-	left := c.heard + l.reactor.opts.IdleTimeout - l.now()
+	left := c.idle.heard + l.reactor.opts.IdleTimeout - l.now()
 	if left > 0 {
-		l.start(c.idle, left)
+		l.start(&c.idle.timer, left)
 		return
 	}
 	c.Abort(ErrIdle)
@@ -96,6 +102,6 @@ func (l *loop) forget(c *Conn) {
 	c.gone = true
 	l.wheel.stop(&c.timeout)
 	if c.idle != nil {
-		l.wheel.stop(c.idle)
+		l.wheel.stop(&c.idle.timer)
 	}
 }

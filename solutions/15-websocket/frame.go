@@ -27,10 +27,10 @@ const (
 //	│ │   │       │ │             │ if len >= 126 │ if M     │
 //	└─┴───┴───────┴─┴─────────────┴───────────────┴──────────┘
 type head struct {
-	fin    bool
-	opcode byte
 	mask   uint32 // the 4 bytes as a little-endian number
 	at     uint8  // of the mask: how far the payload has come, modulo 4
+	opcode byte
+	fin    bool
 }
 
 func (h *head) control() bool { return h.opcode >= opClose }

@@ -14,12 +14,12 @@ const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 // readRequest answers the opening handshake (RFC 6455, 4.2) when it is whole.
 func (c *Conn) readRequest(data []byte) (n int) {
-	n = headLength(data, c.scanned)
+	n = headLength(data, int(c.scanned))
 	if limit := c.opts.maxHeader(); n > limit || n == 0 && len(data) >= limit {
 		c.refuse(http.StatusRequestHeaderFieldsTooLarge, "")
 		return 0
 	}
-	c.scanned = len(data)
+	c.scanned = int32(len(data))
 	if n == 0 {
 		return 0
 	}

@@ -27,15 +27,15 @@ type client struct {
 	conn  *reactor.Conn   // immutable
 	ws    *websocket.Conn // immutable
 	room  *room           // nil for echo and before the handshake is done
-	seat  int             // its place among the room's members of this loop
 	out   *outbox         // nil while everything fits into the connection
 	rate  *bucket         // nil without a publish rate
 
-	heard   time.Duration // on the shard's clock: when something arrived last
+	heard   uint32 // the shard's tick when something arrived last
+	place   int32  // among the shard's clients
+	seat    int32  // among the room's members of this loop
+	refusal int16  // HTTP status for a client that the gate has refused, or 0
 	phase   phase
-	refusal int16 // HTTP status for a client that the gate has refused, or 0
-	joined  bool  // the handshake is done
-	bye     bool  // the connection is to be closed when the outbox is empty
+	joined  bool // the handshake is done
 }
 
 type phase uint8
@@ -50,11 +50,11 @@ const (
 
 func (s *Server) onConn(rc *reactor.Conn) {
 	sh := s.shards[rc.Loop()]
-	c := &client{shard: sh, conn: rc, heard: sh.now}
+	c := &client{shard: sh, conn: rc, heard: sh.ticks}
 	c.ws = websocket.New(&s.ws, c)
 	c.ws.SetValue(c)
 	rc.SetValue(c)
-	sh.clients[c] = struct{}{}
+	sh.add(c)
 	sh.counts.accepted.Add(1)
 	c.refusal = s.gate.enter(rc.RemoteAddr())
 	rc.SetTimeout(s.config.HandshakeTimeout)
@@ -62,7 +62,7 @@ func (s *Server) onConn(rc *reactor.Conn) {
 
 func onData(rc *reactor.Conn, data []byte) (consumed int) {
 	c := rc.Value().(*client)
-	c.heard = c.shard.now
+	c.heard = c.shard.ticks
 	c.shard.counts.bytesIn.Add(int64(len(data)))
 	return c.ws.Data(data)
 }
@@ -70,7 +70,7 @@ func onData(rc *reactor.Conn, data []byte) (consumed int) {
 func (s *Server) onGone(rc *reactor.Conn, err error) {
 	c := rc.Value().(*client)
 	sh := c.shard
-	delete(sh.clients, c)
+	sh.remove(c)
 	if c.room != nil {
 		s.rooms.leave(c)
 	}
@@ -99,7 +99,7 @@ func onTimeout(rc *reactor.Conn) {
 // beat pings a silent client, and removes one that has been silent for too long.
 func (c *client) beat() {
 	config := &c.shard.server.config
-	silence := c.shard.now - c.heard
+	silence := time.Duration(c.shard.ticks-c.heard) * tickEvery
 	switch {
 	case silence >= config.Zombie:
 		c.conn.Abort(errZombie)
@@ -188,10 +188,11 @@ func (c *client) Write(p []byte) (int, error) { return len(p), c.queue(p, false)
 
 func (c *client) Close() error {
 	c.leave()
-	if c.bye = true; c.out == nil {
+	if c.out == nil {
 		return c.conn.Close()
 	}
-	return nil // drain will do it
+	c.out.bye = true // drain will do it
+	return nil
 }
 
 func (c *client) Abort(err error) {

@@ -29,7 +29,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // farewell says goodbye to every client of this loop.
 func (sh *shard) farewell() {
-	for c := range sh.clients {
+	for _, c := range sh.clients {
 		c.close(websocket.GoingAway, "the server is shutting down")
 	}
 	sh.checkEmpty()

@@ -19,6 +19,7 @@ var errDropped = errors.New("dropped: the client's queue is full")
 type outbox struct {
 	frames [][]byte // oldest first
 	bytes  int      // of all of them
+	bye    bool     // the connection is to be closed behind the last
 }
 
 // queue sends a frame to the client, now or as soon as it takes it. A shared
@@ -67,15 +68,16 @@ func (c *client) push(frame []byte) error {
 // drain moves what waits into the connection, which has said that it is empty.
 // That it got there is a sign of life.
 func (c *client) drain() {
-	c.heard = c.shard.now
+	c.heard = c.shard.ticks
 	for c.out != nil && len(c.out.frames) > 0 {
 		if _, err := c.conn.Write(c.out.frames[0]); err != nil {
 			return // full again: drain will be called again; or closed
 		}
 		c.out.pop(c.shard)
 	}
+	bye := c.out != nil && c.out.bye
 	c.out = nil
-	if c.bye {
+	if bye {
 		c.conn.Close()
 	}
 }

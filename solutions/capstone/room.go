@@ -31,7 +31,7 @@ func (rs *rooms) init(loops int) { rs.loops, rs.byName = loops, map[string]*room
 func (rs *rooms) join(c *client, name string) {
 	r := rs.enter(name)
 	own := &r.members[c.shard.index]
-	c.room, c.seat = r, len(*own)
+	c.room, c.seat = r, int32(len(*own))
 	*own = append(*own, c)
 	r.here[c.shard.index].Add(1)
 }

@@ -14,18 +14,32 @@ type shard struct {
 	server *Server // immutable
 	index  int     // immutable: of its loop
 
-	clients  map[*client]struct{} // every connection of this loop
-	now      time.Duration        // since the server began, as of the last tick
-	outgoing [][]delivery         // by shard: for their members, at the end of this turn
-	empty    chan struct{}        // closed when the server drains and the last client has gone
+	clients  []*client     // every connection of this loop, each at its place
+	ticks    uint32        // since the server began: its clock for everything that lasts
+	outgoing [][]delivery  // by shard: for their members, at the end of this turn
+	empty    chan struct{} // closed when the server drains and the last client has gone
 
 	counts  counts   // written here, read by anybody
 	latency recorder // written here, read by anybody
 }
 
 func newShard(s *Server, index, loops int) *shard {
-	return &shard{server: s, index: index, clients: map[*client]struct{}{},
-		outgoing: make([][]delivery, loops), empty: make(chan struct{})}
+	return &shard{server: s, index: index, outgoing: make([][]delivery, loops), empty: make(chan struct{})}
+}
+
+// add and remove keep every client at its place, so that neither searches.
+
+func (sh *shard) add(c *client) {
+	c.place = int32(len(sh.clients))
+	sh.clients = append(sh.clients, c)
+}
+
+func (sh *shard) remove(c *client) {
+	last := len(sh.clients) - 1
+	moved := sh.clients[last]
+	sh.clients[c.place], moved.place = moved, c.place
+	sh.clients[last] = nil
+	sh.clients = sh.clients[:last]
 }
 
 // tick reads the clock, once for all clients. asked is when the tick was asked
@@ -33,7 +47,7 @@ func newShard(s *Server, index, loops int) *shard {
 func (sh *shard) tick(asked time.Time) {
 	now := time.Now()
 	sh.counts.lag.Store(int64(now.Sub(asked)))
-	sh.now = now.Sub(sh.server.began)
+	sh.ticks = uint32(now.Sub(sh.server.began) / tickEvery)
 	time.AfterFunc(tickEvery, func() { sh.askForTick() })
 }
 
