@@ -1,17 +1,21 @@
 package capstone
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Admin is the server's other listener: for those who run it.
 type Admin struct {
 	http     *http.Server
 	listener net.Listener
+	sampler  *sampler
 }
 
 // Admin opens the admin address and serves it until Close. nil if there is none.
@@ -23,7 +27,9 @@ func (s *Server) Admin() (*Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w (set -admin to another address, or to nothing)", err)
 	}
-	a := &Admin{listener: l, http: &http.Server{Handler: s.adminHandler(), ReadHeaderTimeout: 5 * time.Second}}
+	a := &Admin{listener: l, sampler: newSampler(s)}
+	a.http = &http.Server{Handler: s.adminHandler(a.sampler), ReadHeaderTimeout: 5 * time.Second}
+	go a.sampler.run()
 	go a.http.Serve(l)
 	return a, nil
 }
@@ -36,11 +42,17 @@ func (a *Admin) Close() error {
 	if a == nil {
 		return nil
 	}
+	a.sampler.close()
 	return a.http.Close()
 }
 
-func (s *Server) adminHandler() http.Handler {
+func (s *Server) adminHandler(sm *sampler) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/stats", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(sm.snapshot())
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(newRegistry(sm), promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
