@@ -16,13 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Wire is what a message looks like to the server. Both are echoed the same: a
-// byte comes back as it was sent.
+// Wire is what a message looks like to the server.
 type Wire string
 
 const (
 	Raw    Wire = "raw"    // the payload alone
 	Framed Wire = "framed" // a 4-byte big-endian length in front
+
+	// WebSocket is RFC 6455: an opening handshake, then binary messages, masked
+	// on the way out.
+	WebSocket Wire = "websocket"
 )
 
 // Config says what the swarm does. The zero value of a field means its default.
@@ -37,6 +40,19 @@ type Config struct {
 	Window  time.Duration // measured load; 0 means none: connect, hold while Connected runs, echo once more, leave
 	Burst   int           // connections being opened at a time; 256 by default
 	Core    int           // in Spawn: pin the swarm to this core, counted from 1; 0 means no
+	Groups  int           // threads that share the connections, each with a descriptor table of its own; 0 means as few as the limit of open files allows
+
+	Path string // WebSocket: what to ask for; "/echo" by default
+
+	// Rooms above 0 has the swarm broadcast instead of echo: the connections
+	// are spread over so many rooms, "/room/swarm-0" and so on, and Publishers
+	// of each room's members send what all of its members must receive. Depth
+	// is then the messages in flight of each publisher (one is done when every
+	// member has it), and Rate the messages that all publishers send in a
+	// second.
+	Rooms      int
+	Publishers int // in each room; 1 by default
+	Silent     int // of each room's members, so many never read after they have joined
 }
 
 func (c *Config) check() error {
@@ -50,17 +66,33 @@ func (c *Config) check() error {
 	if c.Warmup == 0 {
 		c.Warmup = 300 * time.Millisecond
 	}
+	defaults(&c.Publishers, 1)
+	if c.Path == "" {
+		c.Path = "/echo"
+	}
+	if c.Groups == 0 {
+		c.Groups = 1
+		if limit, err := openFiles(); err == nil {
+			c.Groups = min(maxGroups, max(1, (c.Conns+limit-spareFiles-1)/max(1, limit-spareFiles)))
+		}
+	}
 	switch {
 	case c.Addr == "":
 		return errors.New("load: no address to connect to")
-	case c.Conns < 0 || c.Payload < 0 || c.Depth < 0 || c.Burst < 0 || c.Rate < 0 || c.Warmup < 0 || c.Window < 0:
+	case c.Conns < 0 || c.Payload < 0 || c.Depth < 0 || c.Burst < 0 || c.Rate < 0 || c.Warmup < 0 || c.Window < 0 || c.Groups < 0 || c.Rooms < 0 || c.Publishers < 0 || c.Silent < 0:
 		return fmt.Errorf("load: negative figure in %+v", *c)
 	case c.Depth*c.size() > tableBytes:
 		return fmt.Errorf("load: %d messages of %d bytes in flight: at most %d bytes in all", c.Depth, c.size(), tableBytes)
-	case c.Wire != Raw && c.Wire != Framed:
-		return fmt.Errorf("load: no wire %q: there are %q and %q", c.Wire, Raw, Framed)
+	case c.Wire != Raw && c.Wire != Framed && c.Wire != WebSocket:
+		return fmt.Errorf("load: no wire %q: there are %q, %q and %q", c.Wire, Raw, Framed, WebSocket)
+	case c.Rooms > 0 && c.Wire != WebSocket:
+		return fmt.Errorf("load: rooms are for the wire %q", WebSocket)
+	case c.Rooms > 0 && c.Payload < roomHeader:
+		return fmt.Errorf("load: a payload of %d bytes has no room for the %d of a message's header", c.Payload, roomHeader)
+	case c.Rooms > 0 && c.Conns/c.Rooms < c.Publishers+c.Silent:
+		return fmt.Errorf("load: %d connections in %d rooms are too few for %d publishers and %d silent ones in each", c.Conns, c.Rooms, c.Publishers, c.Silent)
 	}
-	return roomFor(c.Conns)
+	return roomFor((c.Conns + c.Groups - 1) / c.Groups)
 }
 
 func defaults(n *int, to int) {
@@ -69,33 +101,54 @@ func defaults(n *int, to int) {
 	}
 }
 
-// size is the length of a message on the wire, in bytes.
+// size is the length of a message on its way out, in bytes.
 func (c *Config) size() int {
-	if c.Wire == Framed {
+	switch c.Wire {
+	case Framed:
 		return 4 + c.Payload
+	case WebSocket:
+		return len(appendFrameHead(nil, true, c.Payload)) + c.Payload
 	}
 	return c.Payload
 }
 
+// sizeBack is the length of a message that comes back.
+func (c *Config) sizeBack() int {
+	if c.Wire == WebSocket {
+		return len(appendFrameHead(nil, false, c.Payload)) + c.Payload
+	}
+	return c.size()
+}
+
+// maxGroups is as many as make sense: a million connections with 20,000 open
+// files.
+const maxGroups = 64
+
 // spareFiles is what a process needs beside its connections.
 const spareFiles = 64
 
-// roomFor raises the soft limit of open files to the hard one, and says what to
-// do when that is not enough.
-func roomFor(conns int) error {
+// openFiles raises the soft limit of open files to the hard one, and returns it.
+func openFiles() (int, error) {
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
-		return fmt.Errorf("load: open-file limit: %w", err)
+		return 0, fmt.Errorf("load: open-file limit: %w", err)
 	}
 	if lim.Cur < lim.Max {
 		lim.Cur = lim.Max
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
-			return fmt.Errorf("load: raise the open-file limit to %d: %w", lim.Max, err)
+			return 0, fmt.Errorf("load: raise the open-file limit to %d: %w", lim.Max, err)
 		}
 	}
-	if uint64(conns)+spareFiles > lim.Max {
-		return fmt.Errorf("load: %d connections need %d open files, and the hard limit is %d: ask for fewer connections, or raise the limit (ulimit -Hn, as root)",
-			conns, conns+spareFiles, lim.Max)
+	return int(min(lim.Max, 1<<30)), nil
+}
+
+// roomFor says what to do when one descriptor table cannot hold so many
+// connections.
+func roomFor(conns int) error {
+	limit, err := openFiles()
+	if err == nil && conns+spareFiles > limit {
+		err = fmt.Errorf("load: %d connections need %d open files, and the hard limit is %d: ask for fewer connections or more groups, or raise the limit (ulimit -Hn, as root)",
+			conns, conns+spareFiles, limit)
 	}
-	return nil
+	return err
 }

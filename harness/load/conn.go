@@ -13,17 +13,22 @@ import (
 type conn struct {
 	fd       int
 	id       int
-	start    int   // where its stream begins in the table
+	start    int   // the message that its stream begins with
 	sent     int64 // bytes the kernel has taken
 	due      int64 // bytes that should have been sent: due-sent is owed
 	received int64 // bytes come back
 	up       bool  // the handshake is over
 	open     bool  // its first echo is back
+	cut      bool  // the kernel has taken a part of a message
 
 	// sentAt[i%len] is when message i was sent, or should have been, for the
 	// messages in flight: first <= i < next.
 	sentAt      []time.Duration
 	first, next int64
+
+	shake *shake // WebSocket: the opening handshake, until it is over
+	part  []byte // WebSocket: the beginning of a frame whose end is not here yet
+	seat  *seat  // its place in a room; nil without rooms
 
 	tries     int           // this one included
 	notBefore time.Duration // when to try again
@@ -56,9 +61,12 @@ func (c *conn) take() time.Duration {
 
 // flush writes what is owed, as far as the kernel takes it.
 func (c *conn) flush(t *table) error {
+	if c.shake != nil {
+		return c.shake.send(c.fd)
+	}
 	for c.sent < c.due {
-		n := int(min(c.due-c.sent, int64(t.period)))
-		n, err := ignoringEINTR(unix.Write, c.fd, t.at(c.start, c.sent, n))
+		n := int(min(c.due-c.sent, int64(t.out.period)))
+		n, err := ignoringEINTR(unix.Write, c.fd, t.out.at(c.start, c.sent, n))
 		if err == unix.EAGAIN {
 			return nil
 		}
@@ -66,38 +74,47 @@ func (c *conn) flush(t *table) error {
 			return fmt.Errorf("write: %w", err)
 		}
 		c.sent += int64(n)
+		c.cut = c.sent%int64(t.out.size) != 0
 	}
 	return nil
 }
 
+// midMessage reports whether the kernel has taken a part of a message.
+func (c *conn) midMessage() bool { return c.cut || c.seat != nil && len(c.seat.out) > 0 }
+
 // errMismatch marks a wrong byte.
 var errMismatch = errors.New("a wrong byte")
 
-// receive reads once and compares. It reports whether there may be more, and
-// io.EOF when the server has ended the connection.
-func (c *conn) receive(t *table, buf []byte) (more bool, err error) {
-	n, err := ignoringEINTR(unix.Read, c.fd, buf)
+// readOnce reads once. 0 bytes without an error mean that there is nothing;
+// io.EOF, that the server has ended the connection.
+func (c *conn) readOnce(buf []byte) (n int, err error) {
+	n, err = ignoringEINTR(unix.Read, c.fd, buf)
 	switch {
 	case err == unix.EAGAIN:
-		return false, nil
+		return 0, nil
 	case err != nil:
-		return false, fmt.Errorf("read: %w", err)
+		return 0, fmt.Errorf("read: %w", err)
 	case n == 0:
-		return false, io.EOF
+		return 0, io.EOF
 	}
-	if c.received+int64(n) > c.sent {
-		return false, fmt.Errorf("%w: %d bytes came back, %d were sent", errMismatch, c.received+int64(n), c.sent)
+	return n, nil
+}
+
+// compare holds what came back against what must.
+func (c *conn) compare(t *table, got []byte) error {
+	if max := t.mayBeBack(c.sent); c.received+int64(len(got)) > max {
+		return fmt.Errorf("%w: %d bytes came back, %d can", errMismatch, c.received+int64(len(got)), max)
 	}
-	for got := buf[:n]; len(got) > 0; {
-		piece := got[:min(len(got), t.period)]
-		want := t.at(c.start, c.received, len(piece))
+	for len(got) > 0 {
+		piece := got[:min(len(got), t.back.period)]
+		want := t.back.at(c.start, c.received, len(piece))
 		if i := Difference(piece, want); i >= 0 {
-			return false, fmt.Errorf("%w: byte %d of connection %d is %#02x, must be %#02x", errMismatch, c.received+int64(i), c.id, piece[i], want[i])
+			return fmt.Errorf("%w: byte %d of connection %d is %#02x, must be %#02x", errMismatch, c.received+int64(i), c.id, piece[i], want[i])
 		}
 		c.received += int64(len(piece))
 		got = got[len(piece):]
 	}
-	return n == len(buf), nil
+	return nil
 }
 
 // ignoringEINTR repeats a call that a signal interrupted.

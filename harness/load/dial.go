@@ -38,11 +38,15 @@ func newDialer(addr string) (*dialer, error) {
 }
 
 // connect starts connection number id and returns its descriptor. EPOLLOUT, or
-// an error, follows. Each try comes from another source address.
-func (d *dialer) connect(id, try int) (fd int, err error) {
+// an error, follows. Each try comes from another source address. small gives it
+// the smallest receive buffer.
+func (d *dialer) connect(id, try int, small bool) (fd int, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
+	}
+	if small {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1)
 	}
 	if err := d.start(fd, id/portsPerSource+try); err != nil {
 		unix.Close(fd)

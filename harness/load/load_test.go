@@ -161,14 +161,20 @@ func TestAMessageThatNeverComesBackIsLost(t *testing.T) {
 		}
 		return p
 	})
-	s, err := newSwarm(checked(t, Config{Addr: addr, Window: 20 * time.Millisecond, Warmup: 10 * time.Millisecond}), Hooks{})
-	require.NoError(t, err)
-	defer s.close()
+	s := group(t, checked(t, Config{Addr: addr, Window: 20 * time.Millisecond, Warmup: 10 * time.Millisecond}), Hooks{})
 	s.drainFor = 50 * time.Millisecond
-	r, err := s.run(context.Background())
+	r, err := s.work(context.Background())
 	require.NoError(t, err)
 	require.EqualValues(t, 1, r.Faults.Lost)
 	require.ErrorContains(t, r.Faults.Err(), "did not come back")
+}
+
+// group is the only group of a load.
+func group(t *testing.T, c Config, h Hooks) *swarm {
+	cr, err := newCrew(c, h)
+	require.NoError(t, err)
+	t.Cleanup(func() { cr.close() })
+	return cr.swarms[0]
 }
 
 func checked(t *testing.T, c Config) Config {
@@ -178,10 +184,8 @@ func checked(t *testing.T, c Config) Config {
 
 // A rate that no machine reaches must still come to an end, with answers read.
 func TestAnImpossibleRateEnds(t *testing.T) {
-	s, err := newSwarm(checked(t, Config{Addr: server(t, honest), Conns: 10, Payload: 8, Rate: 1e9, Warmup: time.Millisecond, Window: 100 * time.Millisecond}), Hooks{})
-	require.NoError(t, err)
-	defer s.close()
-	r, err := s.run(context.Background())
+	s := group(t, checked(t, Config{Addr: server(t, honest), Conns: 10, Payload: 8, Rate: 1e9, Warmup: time.Millisecond, Window: 100 * time.Millisecond}), Hooks{})
+	r, err := s.work(context.Background())
 	require.NoError(t, err)
 	require.NoError(t, r.Faults.Err())
 	require.Greater(t, s.messages, int64(1000))
@@ -203,8 +207,8 @@ func TestAServerThatComesLateIsFound(t *testing.T) {
 	require.NoError(t, err)
 	addr := ln.Addr().String()
 	ln.Close()
-	s, err := newSwarm(checked(t, Config{Addr: addr, Conns: 5}), Hooks{})
-	require.NoError(t, err)
+	s := group(t, checked(t, Config{Addr: addr, Conns: 5}), Hooks{})
+	require.NoError(t, s.openPoll())
 	defer s.close()
 	c := &conn{}
 	s.conns = append(s.conns, c)
@@ -230,11 +234,9 @@ func TestAHeldConnectionThatIsGoneIsReported(t *testing.T) {
 		}
 		return p
 	})
-	s, err := newSwarm(checked(t, Config{Addr: addr, Conns: 3}), Hooks{Connected: func() { held.Store(true) }})
-	require.NoError(t, err)
-	defer s.close()
+	s := group(t, checked(t, Config{Addr: addr, Conns: 3}), Hooks{Connected: func() { held.Store(true) }})
 	s.drainFor = 50 * time.Millisecond
-	r, err := s.run(context.Background())
+	r, err := s.work(context.Background())
 	require.NoError(t, err)
 	require.EqualValues(t, 3, r.Faults.Lost)
 }
@@ -289,6 +291,6 @@ func TestFramesCarryTheirLength(t *testing.T) {
 	c := Config{Addr: "127.0.0.1:1", Wire: Framed, Payload: 100}
 	require.NoError(t, c.check())
 	table := newTable(c)
-	require.EqualValues(t, 100, binary.BigEndian.Uint32(table.at(table.from(3), 0, 4)))
-	require.NotEqual(t, table.at(0, 0, 104), table.at(0, 104, 104), "messages differ")
+	require.EqualValues(t, 100, binary.BigEndian.Uint32(table.out.at(table.first(3), 0, 4)))
+	require.NotEqual(t, table.out.at(0, 0, 104), table.out.at(0, 104, 104), "messages differ")
 }

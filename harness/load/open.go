@@ -46,16 +46,29 @@ func (s *swarm) connect(ctx context.Context) error {
 
 // open dials c, with one message to be echoed as soon as it is connected.
 func (s *swarm) open(c *conn) {
-	*c = conn{fd: -1, id: c.id, start: s.table.from(c.id), tries: c.tries + 1}
-	fd, err := s.dial.connect(c.id, c.tries)
+	id := c.id*s.crew.cfg.Groups + s.group // among all groups' connections
+	*c = conn{fd: -1, id: c.id, start: s.table.first(id), seat: c.seat, tries: c.tries + 1}
+	if s.cfg.Wire == WebSocket {
+		path := s.cfg.Path
+		if len(s.crew.rooms) > 0 {
+			if c.seat == nil {
+				c.seat = s.crew.seatOf(s, c, id)
+			}
+			path = c.seat.room.name
+		}
+		c.shake = newShake(path, s.cfg.Addr, id)
+	}
+	fd, err := s.dial.connect(id, c.tries, c.seat != nil && c.seat.silent)
 	if err != nil {
 		s.refuse(c, err)
 		return
 	}
 	c.fd = fd
 	s.live++
-	c.put(s.now(), s.table.size)
-	s.inFlight++
+	if c.seat == nil {
+		c.put(s.now(), s.table.out.size)
+		s.inFlight++
+	}
 	// All that will be asked of epoll, once. EPOLLOUT costs nothing in
 	// edge-triggered mode: it comes when there is room again after EAGAIN.
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(c.id)}

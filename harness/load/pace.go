@@ -16,6 +16,11 @@ func newPace(rate float64, start time.Duration) *pace {
 	return &pace{start: start, every: float64(time.Second) / rate}
 }
 
+// restart begins anew at start, with the message that was next.
+func (p *pace) restart(start time.Duration) {
+	p.start = start - time.Duration(float64(p.sent)*p.every)
+}
+
 // next is when the next message is due.
 func (p *pace) next() time.Duration {
 	return p.start + time.Duration(float64(p.sent)*p.every)

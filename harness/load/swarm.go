@@ -3,7 +3,6 @@ package load
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -27,15 +26,18 @@ const (
 	draining   phase = "drain"
 )
 
-// swarm is a running load. The goroutine that runs it owns everything here.
+// swarm is one group of a running load. The goroutine that runs it owns
+// everything here.
 type swarm struct {
-	cfg   Config // immutable after newSwarm, as are the next five
-	hooks Hooks
-	table *table
-	dial  *dialer
-	epfd  int
-	began time.Time
-	buf   []byte // what one read returns
+	crew   *crew  // immutable after newSwarm, as are the next six
+	cfg    Config // of this group: its share of the connections and of the rate
+	group  int
+	table  *table
+	dial   *dialer
+	wakefd int    // an eventfd by which another group says that there is credit
+	buf    []byte // what one read returns
+
+	epfd int // made by the goroutine itself: in its own descriptor table
 
 	drainFor time.Duration // what is in flight at the end gets this long to come back
 
@@ -51,13 +53,16 @@ type swarm struct {
 	measured  int64 // of which within the window
 	inFlight  int64
 	faults    Faults
-	pace      *pace         // of an open loop while it sends, else nil
-	from      time.Duration // when the window began
+	pace      *pace // of an open loop while it sends, else nil
+
+	publishers []*publisher // rooms: those whose connections are here
+	rooms      tally
+	sampled    int64
+	from       time.Duration // when the window began
 
 	all    *hdrhistogram.Histogram // the window's
 	recent *hdrhistogram.Histogram // since the last snapshot
 	lastAt time.Duration           // of which these are the figures
-	lastN  int64
 }
 
 // Run loads the server in this process, on the calling goroutine, until the
@@ -68,29 +73,62 @@ func Run(ctx context.Context, cfg Config, hooks Hooks) (Result, error) {
 	if err := cfg.check(); err != nil {
 		return Result{}, err
 	}
-	s, err := newSwarm(cfg, hooks)
+	cr, err := newCrew(cfg, hooks)
 	if err != nil {
 		return Result{}, err
 	}
-	defer s.close()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	return s.run(ctx)
+	defer cr.close()
+	return cr.run(ctx)
 }
 
-func newSwarm(cfg Config, hooks Hooks) (*swarm, error) {
+// newSwarm makes group number i. Its eventfd is made before it has a descriptor
+// table of its own, so that the others have it, too.
+func newSwarm(cr *crew, i int) (*swarm, error) {
+	cfg, groups := cr.cfg, cr.cfg.Groups
+	cfg.Conns = (cfg.Conns - i + groups - 1) / groups
+	cfg.Burst = max(1, cfg.Burst/groups)
+	if cfg.Rooms == 0 {
+		cfg.Rate = cfg.Rate * float64(cfg.Conns) / float64(cr.cfg.Conns)
+	}
 	dial, err := newDialer(cfg.Addr)
 	if err != nil {
 		return nil, err
 	}
-	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	wakefd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("load: epoll: %w", err)
+		return nil, fmt.Errorf("load: eventfd: %w", err)
 	}
-	return &swarm{cfg: cfg, hooks: hooks, table: newTable(cfg), dial: dial, epfd: epfd,
-		conns: make([]*conn, 0, cfg.Conns), buf: make([]byte, readBuffer), began: time.Now(), drainFor: drainFor,
+	return &swarm{crew: cr, cfg: cfg, group: i, table: cr.table, dial: dial, wakefd: wakefd, epfd: -1,
+		conns: make([]*conn, 0, cfg.Conns), buf: make([]byte, readBuffer), drainFor: drainFor,
 		all: meter.NewHistogram(), recent: meter.NewHistogram()}, nil
 }
+
+// wakeID is what epoll returns for the eventfd; connections count from 0.
+const wakeID = -1
+
+// work makes the group's epoll instance, runs it, and releases everything.
+func (s *swarm) work(ctx context.Context) (Result, error) {
+	if err := s.openPoll(); err != nil {
+		return Result{}, err
+	}
+	defer s.close()
+	return s.run(ctx)
+}
+
+func (s *swarm) openPoll() (err error) {
+	if s.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("load: epoll: %w", err)
+	}
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: wakeID}
+	if err = unix.EpollCtl(s.epfd, unix.EPOLL_CTL_ADD, s.wakefd, &ev); err != nil {
+		unix.Close(s.epfd)
+		return fmt.Errorf("load: epoll_ctl: %w", err)
+	}
+	return nil
+}
+
+// wake ends the group's wait. Any goroutine.
+func (s *swarm) wake() { unix.Write(s.wakefd, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
 // close resets what is open: a close in order would leave each port in
 // TIME_WAIT for a minute, and the next run without ports.
@@ -104,7 +142,7 @@ func (s *swarm) close() {
 	unix.Close(s.epfd)
 }
 
-func (s *swarm) now() time.Duration { return time.Since(s.began) }
+func (s *swarm) now() time.Duration { return time.Since(s.crew.began) }
 
 // run goes through the phases. What has been found so far comes with an error,
 // too.
@@ -112,32 +150,45 @@ func (s *swarm) run(ctx context.Context) (Result, error) {
 	if err := s.connect(ctx); err != nil {
 		return s.result(), err
 	}
-	s.hooks.connected()
+	hooks := s.crew.hooks
+	if err := s.crew.barrier(ctx, s, hooks.connected); err != nil {
+		return s.result(), err
+	}
 	if s.cfg.Window == 0 {
-		s.put(1) // to see that every connection still echoes
+		if len(s.crew.rooms) == 0 {
+			s.put(1) // to see that every connection still echoes
+		}
 		err := s.drain(ctx)
 		return s.result(), err
 	}
 	if err := s.warmUp(ctx); err != nil {
 		return s.result(), err
 	}
-	s.hooks.window()
+	if err := s.crew.barrier(ctx, s, hooks.window); err != nil {
+		return s.result(), err
+	}
 	took, cpu, err := s.measure(ctx)
 	if err != nil {
 		return s.result(), err
 	}
-	s.hooks.done()
+	if err := s.crew.barrier(ctx, s, hooks.done); err != nil {
+		return s.result(), err
+	}
 	err = s.drain(ctx)
 	r := s.result()
-	r.Window, r.CPU, r.PerSecond = took, cpu, float64(s.measured)/took.Seconds()
+	r.Window, r.CPU = took, cpu
+	r.finish(s.all)
 	return r, err
 }
 
 func (s *swarm) warmUp(ctx context.Context) error {
 	s.phase = warmup
-	if s.cfg.Rate > 0 {
+	switch {
+	case len(s.crew.rooms) > 0:
+		s.openRooms()
+	case s.cfg.Rate > 0:
 		s.pace = newPace(s.cfg.Rate, s.now())
-	} else {
+	default:
 		s.put(s.cfg.Depth)
 	}
 	return s.loop(ctx, s.now()+s.cfg.Warmup)
@@ -149,6 +200,11 @@ func (s *swarm) measure(ctx context.Context) (took, cpu time.Duration, err error
 	s.phase, s.from = window, s.now()
 	if s.pace != nil {
 		s.pace = newPace(s.cfg.Rate, s.from) // what the hook held up is no fault of the server's
+	}
+	for _, p := range s.publishers {
+		if p.pace != nil {
+			p.pace.restart(s.from)
+		}
 	}
 	before := threadCPU()
 	err = s.loop(ctx, s.from+s.cfg.Window)
@@ -162,7 +218,7 @@ func (s *swarm) put(n int) {
 			continue
 		}
 		for range n {
-			c.put(s.now(), s.table.size)
+			c.put(s.now(), s.table.out.size)
 			s.inFlight++
 		}
 		s.flush(c)
@@ -185,14 +241,18 @@ func (s *swarm) loop(ctx context.Context, until time.Duration) error {
 // not come back in time is lost.
 func (s *swarm) drain(ctx context.Context) error {
 	s.phase, s.pace = draining, nil
-	for until := s.now() + s.drainFor; s.inFlight > 0 && s.now() < until; {
+	for until := s.now() + s.drainFor; s.inFlight+s.crew.pending.Load() > 0 && s.now() < until; {
 		if err := s.turn(ctx, patience); err != nil {
 			return err
 		}
 	}
-	if s.inFlight > 0 {
-		s.faults.Lost += s.inFlight
-		s.fault(fmt.Errorf("%d messages did not come back within %v of the end", s.inFlight, s.drainFor))
+	lost := s.inFlight
+	if s.group == 0 {
+		lost += s.crew.pending.Load()
+	}
+	if lost > 0 {
+		s.faults.Lost += lost
+		s.fault(fmt.Errorf("%d messages did not come back within %v of the end", lost, s.drainFor))
 	}
 	return nil
 }

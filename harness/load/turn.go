@@ -21,12 +21,19 @@ func (s *swarm) turn(ctx context.Context, patience time.Duration) error {
 		s.sendDue()
 		patience = min(patience, max(0, s.pace.next()-s.now()))
 	}
+	if len(s.publishers) > 0 && s.phase != connecting {
+		s.publish()
+		patience = s.untilPublish(patience)
+	}
 	var events [512]unix.EpollEvent
 	n, err := s.wait(events[:], patience)
 	if err != nil {
 		return fmt.Errorf("load: wait for events: %w", err)
 	}
 	for i := range n {
+		if events[i].Fd == wakeID {
+			continue // that it ended the wait is all
+		}
 		if c := s.conns[events[i].Fd]; c.fd >= 0 {
 			s.serve(c, events[i].Events)
 		}
@@ -38,11 +45,28 @@ func (s *swarm) turn(ctx context.Context, patience time.Duration) error {
 	return nil
 }
 
+// untilPublish shortens patience to the next message that is due.
+func (s *swarm) untilPublish(patience time.Duration) time.Duration {
+	for _, p := range s.publishers {
+		if p.pace != nil && s.phase != draining {
+			patience = min(patience, max(0, p.pace.next()-s.now()))
+		} else if p.credit.Load() > 0 && s.phase != draining {
+			return 0
+		}
+	}
+	return patience
+}
+
+// precise reports whether this group has to send at certain times.
+func (s *swarm) precise() bool {
+	return s.pace != nil || len(s.publishers) > 0 && s.publishers[0].pace != nil && s.phase != draining
+}
+
 // wait is epoll_wait. Its milliseconds are too coarse for an open loop, which
 // has to send on time, and so waits with ppoll first.
 func (s *swarm) wait(events []unix.EpollEvent, patience time.Duration) (int, error) {
 	ms := int((patience + time.Millisecond - 1) / time.Millisecond)
-	if s.pace != nil {
+	if s.precise() {
 		ms = 0
 		if patience > 0 {
 			timeout := unix.NsecToTimespec(patience.Nanoseconds())
@@ -71,13 +95,17 @@ func (s *swarm) sendDue() {
 		if c.fd < 0 {
 			continue // this one is gone, which is counted
 		}
-		c.put(when, s.table.size) // when it should have been sent: a late one is no excuse
+		c.put(when, s.table.out.size) // when it should have been sent: a late one is no excuse
 		s.inFlight++
 		s.flush(c)
 	}
 }
 
 func (s *swarm) flush(c *conn) {
+	if c.seat != nil && c.shake == nil {
+		s.flushSeat(c)
+		return
+	}
 	if err := c.flush(s.table); err != nil {
 		s.lose(c, err)
 	}
@@ -89,15 +117,16 @@ func (s *swarm) serve(c *conn, events uint32) {
 	if !s.established(c) {
 		return
 	}
-	for more := events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0; more; {
+	silent := c.seat != nil && c.seat.silent && c.shake == nil
+	for more := !silent && events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0; more; {
 		var err error
-		if more, err = c.receive(s.table, s.buf); err != nil {
+		if more, err = s.receive(c); err != nil {
 			s.lose(c, err)
 			return
 		}
 	}
 	s.complete(c)
-	if c.sent < c.due {
+	if c.sent < c.due || c.seat != nil && len(c.seat.out) > 0 || c.shake != nil {
 		s.flush(c)
 	}
 	if events&unix.EPOLLRDHUP != 0 && c.fd >= 0 {
@@ -109,7 +138,7 @@ func (s *swarm) serve(c *conn, events uint32) {
 // more in flight for each.
 func (s *swarm) complete(c *conn) {
 	at := s.now()
-	for whole := c.received / int64(s.table.size); c.first < whole; {
+	for whole := c.received / int64(s.table.back.size); c.first < whole; {
 		sent := c.take()
 		s.inFlight--
 		s.messages++
@@ -120,7 +149,7 @@ func (s *swarm) complete(c *conn) {
 		}
 		s.record(sent, at)
 		if s.cfg.Rate == 0 && s.phase != draining {
-			c.put(at, s.table.size)
+			c.put(at, s.table.out.size)
 			s.inFlight++
 		}
 	}
@@ -144,17 +173,27 @@ func (s *swarm) record(sent, at time.Duration) {
 // on it.
 func (s *swarm) lose(c *conn, err error) {
 	switch {
+	case c.seat != nil && c.seat.silent && c.open:
+		s.rooms.silentEnded++ // as a server may do with one that does not read
+		s.drop(c)
+		return
 	case errors.Is(err, errMismatch):
 		s.faults.Mismatches++
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, errHandshake):
+		s.faults.Refused++
+	case err == io.EOF:
 		s.faults.Ended++
 		err = errors.New("the server ended the connection")
+	case errors.Is(err, io.EOF):
+		s.faults.Ended++
 	default:
 		s.faults.Reset++
 	}
 	s.fault(fmt.Errorf("connection %d, after %d bytes back: %w", c.id, c.received, err))
 	if !c.open {
 		s.failed++
+	} else if c.seat != nil {
+		s.leaveRoom(c)
 	}
 	s.faults.Lost += c.next - c.first
 	s.drop(c)
