@@ -18,6 +18,7 @@ type loop struct {
 	index   int             // immutable
 	events  *eventloop.Loop // immutable after newLoop
 	wakefd  int             // immutable; made and closed outside, and lent to events
+	begun   bool            // the goroutine runs; immutable after New
 	before  chan func()     // what the goroutine is to do before it runs the loop, and to run it
 
 	open   atomic.Int64 // connections between OnOpen and OnClose
@@ -30,24 +31,29 @@ type loop struct {
 	ticking bool      // a tick is sure to come
 }
 
-func newLoop(r *Reactor, index int) (l *loop, err error) {
-	l = &loop{reactor: r, index: index, before: make(chan func()),
-		wheel: NewWheel(tick, slots), began: time.Now()}
-	l.wakefd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+// newLoop makes what the loop shares with others.
+func newLoop(r *Reactor, index int) (*loop, error) {
+	wakefd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("reactor: create an eventfd for loop %d: %w", index, err)
 	}
-	if r.opts.OwnTables {
+	return &loop{reactor: r, index: index, wakefd: wakefd, before: make(chan func()),
+		wheel: NewWheel(tick, slots), began: time.Now()}, nil
+}
+
+// begin starts the goroutine, which makes what is its own.
+func (l *loop) begin() (err error) {
+	l.begun = true
+	if l.reactor.opts.OwnTables {
 		go onOwnThread(l.work)
 	} else {
 		go l.work()
 	}
 	l.do(func() { err = l.make() })
 	if err != nil {
-		l.discard()
-		return nil, fmt.Errorf("reactor: loop %d: %w", index, err)
+		return fmt.Errorf("reactor: loop %d: %w", l.index, err)
 	}
-	return l, nil
+	return nil
 }
 
 // make is the goroutine's first work.
@@ -95,12 +101,14 @@ func (l *loop) run() {
 
 // discard ends a loop that was never run.
 func (l *loop) discard() {
-	l.do(func() {
-		if l.events != nil {
-			l.events.Shutdown(over)
-		}
-	})
-	close(l.before)
+	if l.begun {
+		l.do(func() {
+			if l.events != nil {
+				l.events.Shutdown(over)
+			}
+		})
+		close(l.before)
+	}
 	unix.Close(l.wakefd)
 }
 

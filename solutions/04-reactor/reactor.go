@@ -104,23 +104,35 @@ func New(o Options) (*Reactor, error) {
 	if o.OwnTables {
 		startNetpoller()
 	}
-	for i := range o.Loops {
+	if err := r.build(); err != nil {
+		r.release()
+		return nil, err
+	}
+	return r, nil
+}
+
+// build makes the loops and the acceptor. All eventfds are there before the
+// first loop starts: its descriptor table may be a copy of what there is at that
+// moment, and every loop wakes every other.
+func (r *Reactor) build() error {
+	for i := range r.opts.Loops {
 		l, err := newLoop(r, i)
 		if err != nil {
-			r.release()
-			return nil, err
+			return err
 		}
 		r.loops = append(r.loops, l)
 	}
-	if o.Accept != ReusePort {
-		a, err := newAcceptor(r.loops, o.Accept)
-		if err != nil {
-			r.release()
-			return nil, err
+	for _, l := range r.loops {
+		if err := l.begin(); err != nil {
+			return err
 		}
-		r.acceptor = a
 	}
-	return r, nil
+	if r.opts.Accept == ReusePort {
+		return nil
+	}
+	a, err := newAcceptor(r.loops, r.opts.Accept)
+	r.acceptor = a
+	return err
 }
 
 // check refuses options that make no sense and fills in the defaults. Those of

@@ -19,7 +19,9 @@ import (
 //     thread: runtime.LockOSThread. When the goroutine ends without unlocking,
 //     the runtime ends the thread, and the kernel closes the table.
 //   - A descriptor of one table means nothing in another. What several threads
-//     use, as the eventfd that wakes the loop, is made before the copy.
+//     use, as the eventfds by which the loops wake each other, is made before
+//     the first copy: to write to a number that another table gave out is to
+//     write into a stranger's connection.
 //   - The copy holds everything that was open. A socket closed elsewhere stays
 //     open here, and its peer sees no end: so copy early, when little is open.
 //     To close the copies would be worse: Go's own epoll is among them, and the
