@@ -193,9 +193,10 @@ func (c *articleConn) RemoteAddr() net.Addr { return c.remote }
 
 // What the article has no word of.
 
-func (c *articleConn) Queued() int  { return len(c.writeBuf) }
-func (c *articleConn) SetValue(any) {}
-func (c *articleConn) Value() any   { return nil }
+func (c *articleConn) WriteNow(p []byte) (int, error) { return c.Write(p) }
+func (c *articleConn) Queued() int                    { return len(c.writeBuf) }
+func (c *articleConn) SetValue(any)                   {}
+func (c *articleConn) Value() any                     { return nil }
 
 func (a *article) Adopt(fd int) error   { return a.add(fd, &net.UnixAddr{Net: "unix"}) }
 func (a *article) Post(fn func()) error { go fn(); return nil }

@@ -76,6 +76,11 @@ type Conn interface {
 	// Write queues p as it is, without a length in front. Otherwise as Send.
 	Write(p []byte) (int, error)
 
+	// WriteNow is Write without the wait for the end of the turn: it writes at
+	// once, unless older bytes are queued, and queues what the kernel does not
+	// take. The loop's goroutine only.
+	WriteNow(p []byte) (int, error)
+
 	// Close sends what is queued and then closes the connection; OnClose gets
 	// nil. Any goroutine, any number of times.
 	Close() error

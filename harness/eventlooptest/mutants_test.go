@@ -76,6 +76,8 @@ var mutants = []spec.Mutant[New]{
 	{Name: "never reads again after a full queue", Rule: "SlowReaderIsBounded", Says: `reading to go on`},
 	{Name: "EPOLLOUT never disarmed", Rule: "SleepsWhenThereIsNothingToDo", Says: `sleeps when everything is sent; it spins`},
 
+	{Name: "WriteNow overtakes the queue", Rule: "WriteNowKeepsItsPlace", Says: `in the order of the calls`},
+	{Name: "WriteNow drops what the kernel did not take", Rule: "WriteNowKeepsItsPlace", Says: `in the order of the calls`},
 	{Name: "OnDrain is forgotten", Rule: "DrainIsTold", Says: `OnDrain`},
 	{Name: "OnDrain comes while the queue is full", Rule: "DrainIsTold", Says: `an empty queue in OnDrain`},
 	{Name: "the value stays with the descriptor", Rule: "ValuesStayWithTheirConnection", Says: `new connection to have no value`},

@@ -23,6 +23,16 @@ var roomRules = []spec.Rule[New]{
 		Check: drainIsTold,
 	},
 	{
+		Name: "WriteNowKeepsItsPlace", Group: "sending", Points: 1, Section: sendSection,
+		Why: "WriteNow saves a broadcast the copy into thousands of queues. But what was queued before it must leave before it, and what the kernel does not take must stay in front of what comes later.",
+		Hints: [3]string{
+			"What if something is queued when WriteNow is called? What if write(2) takes a part?",
+			"With older bytes queued it is Write. Otherwise one write(2), and the rest goes into the queue, as its first bytes.",
+			"Under the lock: if c.queued > 0 { queue p }; n, err := write(c.fd, p); if n < len(p) { queue p[n:] and ask for a flush }.",
+		},
+		Check: writeNowKeepsItsPlace,
+	},
+	{
 		Name: "ValuesStayWithTheirConnection", Group: "ends", Points: 1, Section: endSection,
 		Why: "A protocol keeps its state of a connection with the connection. Kept by descriptor, the next client of that number inherits the state of one that has left.",
 		Hints: [3]string{
@@ -125,6 +135,38 @@ func drainIsTold(r *spec.Run, new New) error {
 		if n := <-most; n > 0 {
 			return spec.Fail("an empty queue in OnDrain", "%d bytes were queued", n)
 		}
+	}
+	return nil
+}
+
+// writeNowKeepsItsPlace mixes Write and WriteNow, with room in the kernel and
+// without.
+func writeNowKeepsItsPlace(r *spec.Run, new New) error {
+	large := pattern(1, unread)
+	want := append([]byte("abcd"), large...)
+	want = append(want, "efgh"...)
+	o := Options[Conn]{MaxQueued: 2 * unread, OnMessage: func(c Conn, _ []byte) {
+		c.Write([]byte("a"))
+		c.WriteNow([]byte("b"))
+		c.Write([]byte("c"))
+		c.WriteNow([]byte("d"))
+		c.WriteNow(large)
+		c.Write([]byte("e"))
+		c.WriteNow([]byte("f"))
+		c.WriteNow([]byte("g"))
+		c.Write([]byte("h"))
+	}}
+	s, err := serve(r, new, o)
+	if err != nil {
+		return err
+	}
+	c, err := owed(r, s, "go")
+	if err != nil {
+		return err
+	}
+	r.Step("a callback calls Write and WriteNow by turns, with 12 MiB in the middle; the client reads")
+	if err := c.expectBytes(want); err != nil {
+		return spec.Fail("the bytes in the order of the calls", "%v", err)
 	}
 	return nil
 }

@@ -118,6 +118,13 @@ func (u *unfinishedConn) Write(p []byte) (int, error) {
 	return u.Conn.Write(p)
 }
 
+func (u *unfinishedConn) WriteNow(p []byte) (int, error) {
+	if u.step < 3 {
+		return 0, errHole
+	}
+	return u.Conn.WriteNow(p)
+}
+
 func (u *unfinishedConn) Close() error {
 	if u.step < 4 {
 		return errHole

@@ -44,7 +44,7 @@ var targets = []spec.Target[New]{
 		Measure: func(r *spec.Run, new New) (spec.Sample, error) { return echoSample(r, new, 16) },
 	},
 	{
-		Name: "echo-depth-1", Title: "messages per CPU second against lab 01, one in flight", Points: 3, Section: "Targets",
+		Name: "echo-depth-1", Title: "messages per CPU second against lab 01, one in flight", Points: 2, Section: "Targets",
 		Why:  "With one message at a time there is nothing to batch within a connection: what counts is that one epoll_wait serves many of them, and that a message costs one read and one write.",
 		Unit: "messages/CPU-s", Baseline: "01", Goal: spec.AtLeast, Bound: 1,
 		Hints: [3]string{

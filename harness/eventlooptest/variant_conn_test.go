@@ -473,6 +473,24 @@ func (c *variantConn) drain() {
 
 func (c *variantConn) RemoteAddr() net.Addr { return c.remote }
 
+// WriteNow is Write: this style writes at once, or at the next turn.
+func (c *variantConn) WriteNow(p []byte) (int, error) {
+	c.mu.Lock()
+	waiting := len(c.out) > 0
+	c.mu.Unlock()
+	if n := 0; c.v.fault == "WriteNow overtakes the queue" && waiting || c.v.fault == "WriteNow drops what the kernel did not take" {
+		for n < len(p) { // a piece of its own, so that the mutant does not block
+			m, err := unix.Write(c.fd, p[n:])
+			if err != nil {
+				return len(p), nil
+			}
+			n += m
+		}
+		return n, nil
+	}
+	return c.Write(p)
+}
+
 func (c *variantConn) Queued() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -30,6 +30,11 @@ func (c *Conn) Close() error {
 func (c *Conn) Abort(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.abort(err)
+}
+
+// abort is Abort. The caller holds mu.
+func (c *Conn) abort(err error) {
 	if c.aborted {
 		return
 	}

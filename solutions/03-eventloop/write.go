@@ -43,37 +43,63 @@ func (c *Conn) Send(msg []byte) error {
 	if int64(len(msg)) > math.MaxUint32 {
 		return fmt.Errorf("eventloop: send %d bytes: a frame's length has 32 bits: %w", len(msg), ErrTooLarge)
 	}
-	return c.enqueue(msg, true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err := c.put(msg, true)
+	return err
 }
 
 // Write queues p as it is, without a length in front: all of it or, with an
 // error, nothing. Otherwise as Send.
 func (c *Conn) Write(p []byte) (int, error) {
-	if err := c.enqueue(p, false); err != nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.put(p, false)
+}
+
+// WriteNow is Write without the wait for the end of the turn: it writes at once
+// and copies nothing, unless older bytes are queued or the kernel does not take
+// all. It is for who sends the same bytes to thousands of connections: they then
+// need no thousand buffers. One system call each time, so put together first
+// what belongs together. The loop's goroutine only.
+func (c *Conn) WriteNow(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock() // over the write, too: nobody may queue bytes in front of the rest
+	if c.ended.Load() {
+		return 0, net.ErrClosed
+	}
+	if c.queued.Load() > 0 || len(p) > c.loop.opts.MaxQueued {
+		return c.put(p, false)
+	}
+	n, err := writeSome(c.fd, p)
+	if err != nil {
+		c.abort(os.NewSyscallError("write", err))
 		return 0, err
+	}
+	if n < len(p) {
+		c.put(p[n:], false)
 	}
 	return len(p), nil
 }
 
-func (c *Conn) enqueue(p []byte, framed bool) error {
+// put queues p. The caller holds mu.
+func (c *Conn) put(p []byte, framed bool) (int, error) {
 	size := len(p)
 	if framed {
 		size += headerSize
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.ended.Load() {
-		return net.ErrClosed
+		return 0, net.ErrClosed
 	}
 	if int(c.queued.Load())+size > c.loop.opts.MaxQueued {
 		if size <= c.loop.opts.MaxQueued { // otherwise it never fits
 			c.refused.Store(true)
 			c.askForFlush() // the last flush may be over, and nobody would tell of room
 		}
-		return ErrQueueFull
+		return 0, ErrQueueFull
 	}
 	if size == 0 {
-		return nil
+		return 0, nil
 	}
 	c.queued.Add(int64(size))
 	if c.out == nil {
@@ -85,7 +111,7 @@ func (c *Conn) enqueue(p []byte, framed bool) error {
 		c.out.b = append(c.out.b, p...)
 	}
 	c.askForFlush()
-	return nil
+	return len(p), nil
 }
 
 // askForFlush makes sure that a flush will come. The caller holds mu.

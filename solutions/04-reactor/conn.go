@@ -71,6 +71,10 @@ func (c *Conn) Send(msg []byte) error { return c.conn.Send(msg) }
 // Write queues p without a length in front. Otherwise as Send.
 func (c *Conn) Write(p []byte) (int, error) { return c.conn.Write(p) }
 
+// WriteNow is Write without the wait for the end of the turn and without a copy,
+// as in lab 03. Its loop's goroutine only.
+func (c *Conn) WriteNow(p []byte) (int, error) { return c.conn.WriteNow(p) }
+
 // Close sends what is queued and then closes, as in lab 03. Any goroutine.
 func (c *Conn) Close() error { return c.conn.Close() }
 

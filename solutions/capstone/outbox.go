@@ -39,6 +39,26 @@ func (c *client) queue(frame []byte, shared bool) error {
 	return c.push(frame)
 }
 
+// queueBurst sends frames that lie behind each other in burst, and returns how
+// many of them will arrive. Who has something waiting gets each by itself, for
+// it may have to be dropped by itself.
+func (c *client) queueBurst(burst []byte, batch []delivery) (n int64) {
+	if c.out == nil {
+		_, err := c.conn.WriteNow(burst)
+		if err == nil {
+			c.shard.counts.bytesOut.Add(int64(len(burst)))
+			return int64(len(batch))
+		}
+	}
+	for _, d := range batch {
+		if c.phase == present && c.queue(d.frame, true) == nil {
+			c.shard.counts.bytesOut.Add(int64(len(d.frame)))
+			n++
+		}
+	}
+	return n
+}
+
 // push makes room by the policy, if there is none, and appends frame.
 func (c *client) push(frame []byte) error {
 	sh, limit := c.shard, c.shard.server.config.QueueBytes

@@ -16,6 +16,7 @@ type shard struct {
 
 	clients  []*client     // every connection of this loop, each at its place
 	ticks    uint32        // since the server began: its clock for everything that lasts
+	burst    []byte        // frames behind each other, on their way to all members
 	outgoing [][]delivery  // by shard: for their members, at the end of this turn
 	empty    chan struct{} // closed when the server drains and the last client has gone
 
@@ -57,9 +58,10 @@ func (sh *shard) askForTick() {
 	sh.server.reactor.Post(sh.index, func() { sh.tick(asked) })
 }
 
-// post has fn run on another shard's loop, together with all else that this
-// turn has for it: one wake-up, and one place in its queue, for many messages.
-// What one shard posts to another is run in the order of the posts.
+// post has a message delivered by shard to, which may be this one, together
+// with all else that this turn has for it: one wake-up, and one write for each
+// member, for many messages. What one shard posts to another is delivered in the
+// order of the posts.
 func (sh *shard) post(to *shard, d delivery) {
 	if len(sh.outgoing[to.index]) == 0 {
 		sh.server.reactor.Post(sh.index, func() { sh.send(to) }) // at the end of this turn
@@ -70,9 +72,21 @@ func (sh *shard) post(to *shard, d delivery) {
 func (sh *shard) send(to *shard) {
 	batch := sh.outgoing[to.index]
 	sh.outgoing[to.index] = nil // the other loop's now
-	sh.server.reactor.Post(to.index, func() {
-		for _, d := range batch {
-			d.room.deliver(to, d)
+	if to == sh {
+		sh.deliver(batch)
+		return
+	}
+	sh.server.reactor.Post(to.index, func() { to.deliver(batch) })
+}
+
+// deliver gives a batch of messages to the members on this loop, room by room.
+func (sh *shard) deliver(batch []delivery) {
+	for len(batch) > 0 {
+		r, n := batch[0].room, 1
+		for n < len(batch) && batch[n].room == r {
+			n++
 		}
-	})
+		r.deliver(sh, batch[:n])
+		batch = batch[n:]
+	}
 }
