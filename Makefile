@@ -54,7 +54,7 @@ mutants: ## the wrong implementations, and the check that refuses each [LAB=]
 soak: ## the reference 50 times in a row with two CPU hogs beside it [LAB= SIDE=labs N=50]
 	$(lab) soak $(LAB) --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(if $(N),--runs $(N)) $(ARGS)
 
-demo: ## 15 seconds of the event loop under a swarm of clients, live [SIDE=labs]
+demo: ## the finished server under up to 100,000 clients, live, for a minute [SIDE=labs]
 	$(heavy) demo --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(json) $(ARGS)
 
 test: ## the course's own tests: format, vet, staticcheck, harness, solutions

@@ -17,25 +17,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// demoLab is the lab whose server the demo shows.
-const demoLab = "03"
+// demoLab is the lab whose server the demo shows, and demoCommandName its command.
+const (
+	demoLab         = "capstone"
+	demoCommandName = "asyncserver"
+)
 
 // demoOptions say what a demo does.
 type demoOptions struct {
-	side    string
-	conns   int // 0: as many as one process may open, at most demoConns
-	seconds int
-	depth   int     // closed loop: messages in flight on each connection
-	rate    float64 // open loop: messages a second on all connections; 0 for a closed loop
-	plain   bool    // one line a second, whatever the terminal can do
-	json    bool    // one JSON document on stdout, the lines on stderr
+	side      string
+	conns     int     // 0: as many as the machine holds, at most demoConns
+	seconds   int     // of each act
+	depth     int     // echo: messages in flight on each connection
+	rate      float64 // echo at a rate: messages a second on all connections; 0 for half of what was reached
+	broadcast int     // messages in flight to the room
+	hold      bool    // leave the server and its dashboard running at the end, until Ctrl-C
+	plain     bool    // one line a second, whatever the terminal can do
+	json      bool    // one JSON document on stdout, the lines on stderr
 }
 
 func demoCommand() *cobra.Command {
 	o := demoOptions{}
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "the event loop under a swarm of clients, live",
+		Short: "the finished server under a swarm of WebSocket clients, live",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := findClone()
@@ -51,42 +56,41 @@ func demoCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.side, "side", "solutions", "labs (yours) or solutions (the reference)")
 	f.IntVar(&o.conns, "conns", 0, fmt.Sprintf("connections; by default %d, or what the open-file limit allows", demoConns))
-	f.IntVar(&o.seconds, "seconds", 15, "length of the measured load")
-	f.IntVar(&o.depth, "depth", 4, "messages in flight on each connection")
-	f.Float64Var(&o.rate, "rate", 0, "open loop: messages a second, however fast they come back")
+	f.IntVar(&o.seconds, "seconds", 8, "length of each of the three loads")
+	f.IntVar(&o.depth, "depth", 1, "echo: messages in flight on each connection")
+	f.Float64Var(&o.rate, "rate", 0, "echo at a rate: messages a second; by default half of what the first load reached")
+	f.IntVar(&o.broadcast, "broadcast", 8, "messages in flight to the room")
+	f.BoolVar(&o.hold, "hold", false, "leave the server and its dashboard running at the end, until Ctrl-C")
 	f.BoolVar(&o.plain, "plain", false, "one line a second instead of the live view")
 	f.BoolVar(&o.json, "json", false, "one JSON document on stdout; what goes on, on stderr")
 	return cmd
 }
 
 const (
-	demoConns  = 10_000
-	demoMargin = 128 // descriptors that are not connections, in the swarm as in the server
+	demoConns  = 100_000
+	demoMemory = 12 << 10 // bytes of RAM that a connection takes, both ends, the kernel's share included
 )
 
 // complete checks the options and sizes the demo to the machine.
 func (o *demoOptions) complete() error {
-	if o.conns < 0 || o.seconds < 1 || o.depth < 1 || o.rate < 0 {
-		return errors.New("--seconds and --depth are 1 or more, --conns and --rate not negative: lab demo --help")
+	if o.conns < 0 || o.seconds < 1 || o.depth < 1 || o.rate < 0 || o.broadcast < 1 {
+		return errors.New("--seconds, --depth and --broadcast are 1 or more, --conns and --rate not negative: lab demo --help")
 	}
-	limit, err := openFileLimit()
-	if err != nil {
-		return err
+	room := 1 << 30
+	if free := availableMemory(); free > 0 {
+		room = int(free / 2 / demoMemory)
 	}
-	room := limit - demoMargin
 	switch {
-	case room < 1:
-		return fmt.Errorf("a process may open only %d files here: raise the limit (as root: ulimit -Hn 20000) and run again", limit)
 	case o.conns > room:
-		return fmt.Errorf("--conns %d: a process may open %d files here, so at most %d connections (make demo chooses by itself; ulimit -Hn raises the limit, as root)", o.conns, limit, room)
+		return fmt.Errorf("--conns %d: there is memory for at most %d (about %d KB each, the kernel's share included, in half of what is free)", o.conns, room, demoMemory>>10)
 	case o.conns == 0:
-		o.conns = min(demoConns, room)
+		o.conns = max(1, min(demoConns, room))
 	}
 	return nil
 }
 
-// openFileLimit is the most descriptors that one process may have: the hard
-// limit, which the swarm and the server each raise their soft limit to.
+// openFileLimit is the most descriptors that one table may hold. The server and
+// the swarm use several tables where it is not enough.
 func openFileLimit() (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -118,6 +122,11 @@ func (c clone) demo(ctx context.Context, o demoOptions, out, errOut io.Writer) e
 	view := newDemoView(o, s, lines, func() { cancel(errQuit) })
 	r, err := watchLoad(watched, o, s, view)
 	view.close()
+	if err == nil && o.hold {
+		r.print(lines, false)
+		fmt.Fprintf(lines, "the dashboard is at http://%s until you press Ctrl-C\n", s.admin)
+		<-watched.Done()
+	}
 	ended := s.close()
 	switch {
 	case ctx.Err() != nil:
@@ -135,7 +144,7 @@ func (c clone) demo(ctx context.Context, o demoOptions, out, errOut io.Writer) e
 	if err := r.print(out, o.json); err != nil {
 		return err
 	}
-	if r.Faults.Err() != nil {
+	if r.faults().Err() != nil {
 		return exit(report.ExitFailed)
 	}
 	return nil
@@ -147,11 +156,11 @@ func (c clone) startDemo(ctx context.Context, o demoOptions, lines io.Writer) (*
 	if err != nil {
 		return nil, err
 	}
-	side, err := sideOf(lab, o.side)
-	if err != nil {
-		return nil, err
+	if o.side != "labs" && o.side != "solutions" {
+		return nil, errSide
 	}
-	pkg := side.Folder + "/cmd/echod"
+	side := side{Lab: lab.ID, Dir: lab.Dir(), Name: o.side, Folder: lab.Path(o.side)}
+	pkg := side.Folder + "/cmd/" + demoCommandName
 	show := newScreen(lines)
 	defer show.close()
 	if !show.terminal {
@@ -163,27 +172,26 @@ func (c clone) startDemo(ctx context.Context, o demoOptions, lines io.Writer) (*
 		return nil, err
 	}
 	show.status("starting %s", pkg)
-	return startServer(ctx, path, side.Name, pkg)
+	return startServer(ctx, path, side.Name, pkg, "-listen", "127.0.0.1:0", "-admin", "127.0.0.1:0", "-log-level", "warn", "-max-conns", fmt.Sprint(o.conns+o.conns/100+100))
 }
 
 // watchLoad runs the swarm against the server, shows view what happens, and
 // measures the server at the swarm's turning points.
 func watchLoad(ctx context.Context, o demoOptions, s *server, view demoView) (*demoReport, error) {
-	m := &demoMeter{options: o, pid: s.pid(), view: view}
+	m := &demoMeter{options: o, pid: s.pid(), admin: s.admin, view: view}
 	m.sample(&m.empty)
+	m.heapEmpty = liveHeap(ctx, s.admin)
 	m.last = m.empty
-	cfg := load.Config{Addr: s.addr, Conns: o.conns, Wire: load.Framed, Payload: demoPayload, Rate: o.rate, Depth: o.depth,
-		Window: time.Duration(o.seconds) * time.Second}
-	result, err := load.Spawn(ctx, cfg, load.Hooks{
-		Connected: func() { m.sample(&m.idle) },
-		Window:    func() { m.sample(&m.begin) },
-		Done:      func() { m.sample(&m.end) },
-		Snapshot:  m.snapshot,
-	})
-	if err := errors.Join(err, m.err); err != nil {
-		return nil, err
+	r := &demoReport{Server: s.pkg}
+	for i, next := range o.acts(s.addr) {
+		m.number = i + 1
+		a, err := m.play(ctx, next(r.Acts))
+		if err != nil {
+			return nil, err
+		}
+		r.Acts = append(r.Acts, a)
 	}
-	return m.report(s, result), nil
+	return m.report(r), nil
 }
 
 const demoPayload = 64 // bytes
@@ -193,12 +201,16 @@ const demoPayload = 64 // bytes
 type demoMeter struct {
 	options demoOptions
 	pid     int
+	admin   string // the server's admin address
 	view    demoView
+	act     act
+	number  int   // of the act, from 1
 	err     error // the first of the measurements below that failed
 
-	empty      meter.Sample // listening, no connection yet
-	idle       meter.Sample // all connected, each with one echo behind it
-	begin, end meter.Sample // of the measured load
+	empty               meter.Sample // listening, no connection yet
+	idle                meter.Sample // all connected, each with one echo behind it
+	heapEmpty, heapIdle int64        // bytes of live heap then
+	begin, end          meter.Sample // of the measured load
 
 	last  meter.Sample // for the view, once a second
 	cores float64      // busy in the second before last
@@ -222,7 +234,7 @@ func (m *demoMeter) snapshot(s load.Snapshot) {
 		}
 		m.cores, m.last = m.last.Until(now).Cores(), now
 	}
-	f := demoFrame{swarm: s, cores: m.cores, rss: m.last.RSS, files: m.last.Files}
+	f := demoFrame{act: m.act, number: m.number, swarm: s, cores: m.cores, rss: m.last.RSS, files: m.last.Files}
 	if !m.begin.When.IsZero() {
 		f.loaded = time.Since(m.begin.When)
 	}

@@ -14,46 +14,33 @@ import (
 
 // A demoReport is what a demo measured; --json prints it.
 type demoReport struct {
-	Server      string  `json:"server"`      // package of the program
-	Asked       int     `json:"asked"`       // connections
-	Connections int     `json:"connections"` // each with a verified echo
-	Limit       int     `json:"file_limit"`  // descriptors one process may have
-	Cores       int     `json:"cores"`       // shared by swarm and server
-	Depth       int     `json:"depth"`       // messages in flight on a connection; 0 in an open loop
-	Rate        float64 `json:"rate"`        // open loop: messages a second sent; 0 in a closed loop
-	Seconds     float64 `json:"seconds"`     // of load
-	Messages    int64   `json:"messages"`    // come back in that time, every byte verified
-	PerSecond   float64 `json:"per_second"`
-	P50         int64   `json:"p50_us"`
-	P99         int64   `json:"p99_us"`
-	P999        int64   `json:"p999_us"`
-
-	CPUPerMillion   float64 `json:"cpu_s_per_million"` // the server's CPU seconds for a million messages
-	CoresBusy       float64 `json:"cores_busy"`        // by the server
-	CallsPerMessage float64 `json:"calls_per_message"` // its read and write calls
-	IdleRSS         int64   `json:"idle_rss"`          // its bytes with all connections idle
-	RSSPerConn      float64 `json:"rss_per_conn"`      // of which each connection added this
-
-	Faults load.Faults `json:"faults"`
-	wire   string
+	Server   string      `json:"server"`     // package of the program
+	Asked    int         `json:"asked"`      // connections
+	Limit    int         `json:"file_limit"` // descriptors that one table may hold
+	Cores    int         `json:"cores"`      // shared by swarm and server
+	Acts     []actReport `json:"acts"`
+	IdleRSS  int64       `json:"idle_rss"`      // its bytes with all connections idle
+	PerConn  float64     `json:"rss_per_conn"`  // of which each connection added this
+	HeapConn float64     `json:"heap_per_conn"` // and this in live heap
 }
 
-func (m *demoMeter) report(s *server, r load.Result) *demoReport {
-	d := m.begin.Until(m.end)
-	limit, _ := openFileLimit()
-	messages := max(1, float64(r.Messages))
-	rep := &demoReport{
-		Server: s.pkg, Asked: m.options.conns, Connections: r.Connected, Limit: limit, Cores: runtime.NumCPU(),
-		Depth: m.options.depth, Rate: m.options.rate, Seconds: r.Window.Seconds(),
-		Messages: r.Messages, PerSecond: r.PerSecond, P50: r.P50, P99: r.P99, P999: r.P999,
-		CPUPerMillion: d.CPU().Seconds() / messages * 1e6, CoresBusy: d.Cores(), CallsPerMessage: float64(d.ReadCalls+d.WriteCalls) / messages,
-		IdleRSS: m.idle.RSS, RSSPerConn: float64(m.idle.RSS-m.empty.RSS) / float64(max(1, r.Connected)),
-		Faults: r.Faults, wire: m.options.wire(),
+func (m *demoMeter) report(r *demoReport) *demoReport {
+	r.Asked, r.Cores, r.IdleRSS = m.options.conns, runtime.NumCPU(), m.idle.RSS
+	r.Limit, _ = openFileLimit()
+	conns := float64(max(1, r.Acts[0].Connections))
+	r.PerConn = float64(m.idle.RSS-m.empty.RSS) / conns
+	r.HeapConn = float64(m.heapIdle-m.heapEmpty) / conns
+	return r
+}
+
+// faults are those of the first act that had any.
+func (r *demoReport) faults() load.Faults {
+	for _, a := range r.Acts {
+		if a.Faults.Err() != nil {
+			return a.Faults
+		}
 	}
-	if m.options.rate > 0 {
-		rep.Depth = 0
-	}
-	return rep
+	return load.Faults{}
 }
 
 // print writes the report for people or as JSON.
@@ -64,7 +51,10 @@ func (r *demoReport) print(out io.Writer, asJSON bool) error {
 		return e.Encode(r)
 	}
 	x := report.TextFor(out)
-	fmt.Fprintf(out, "%s, %.0f s of load\n%s\n", x.Bold(r.Server), r.Seconds, r.wire)
+	fmt.Fprintf(out, "%s\n", x.Bold(r.Server))
+	for i, a := range r.Acts {
+		fmt.Fprintf(out, "%d. %s: %s\n", i+1, a.Name, a.Does)
+	}
 	fmt.Fprint(out, x.Table(r.table(x)))
 	for _, note := range r.notes() {
 		fmt.Fprintln(out, note)
@@ -73,42 +63,54 @@ func (r *demoReport) print(out io.Writer, asJSON bool) error {
 	return nil
 }
 
+func number(f float64) string { return report.Number(f) }
+
 // table puts what was measured beside what the article claims. Its claims are
 // for 8 cores, half busy, and for 100,000 connections in 2 GB; per message and
 // per connection they can be compared.
 func (r *demoReport) table(x report.Text) report.Table {
-	number := func(f float64) string { return report.Number(f) }
-	t := report.Table{Head: []string{"", "measured", "the article claims"}}
-	t.Add("connections, each verified", number(float64(r.Connections)), "100,000")
-	t.Add("messages, each byte verified", number(float64(r.Messages)), "")
-	t.Add("messages/s", number(float64(int(r.PerSecond))), "1,000,000 on 8 cores at 50%")
-	t.Add("latency p50", millis(r.P50), "")
-	t.Add("latency p99", millis(r.P99), "below 10 ms")
-	t.Add("latency p99.9", millis(r.P999), "")
-	t.Add("server CPU per million", fmt.Sprintf("%.2f s", r.CPUPerMillion), "4 s (that is 8 cores at 50%)")
-	t.Add("read + write calls per message", fmt.Sprintf("%.2f", r.CallsPerMessage), "")
-	t.Add("memory, all connected and idle", megabytes(r.IdleRSS), "2 GB")
-	t.Add("memory per connection", fmt.Sprintf("%.1f KB", r.RSSPerConn/1000), "20 KB")
-	faults := x.Good("none")
-	if r.Faults.Err() != nil {
-		faults = x.Bad(faultsInWords(r.Faults))
+	t := report.Table{Head: []string{"", "1. echo", "2. at a rate", "3. broadcast", "the article"}}
+	row := func(name, claim string, cell func(a actReport) string) {
+		cells := []string{name}
+		for _, a := range r.Acts {
+			cells = append(cells, cell(a))
+		}
+		t.Add(append(cells, claim)...)
 	}
-	t.Add("faults", faults, "")
+	row("connections, each verified", "100,000", func(a actReport) string { return number(float64(a.Connections)) })
+	row("all connected after", "", func(a actReport) string { return fmt.Sprintf("%.1f s", a.Ramp) })
+	row("messages/s, each verified", "1,000,000", func(a actReport) string { return number(float64(int(a.PerSecond))) })
+	row("latency p50", "", func(a actReport) string { return millis(a.P50) })
+	row("latency p99", "below 10 ms", func(a actReport) string { return millis(a.P99) })
+	row("latency p99.9", "", func(a actReport) string { return millis(a.P999) })
+	row("server CPU per million", "4 s", func(a actReport) string { return fmt.Sprintf("%.2f s", a.CPUPerMillion) })
+	row("swarm CPU per million", "", func(a actReport) string { return fmt.Sprintf("%.2f s", a.SwarmCPU) })
+	row("server, cores busy", "4 of 8", func(a actReport) string { return fmt.Sprintf("%.2f of %d", a.CoresBusy, r.Cores) })
+	row("server's memory (RSS)", "2 GB", func(a actReport) string { return megabytes(a.RSS) })
+	row("faults", "", func(a actReport) string {
+		if a.Faults.Err() != nil {
+			return x.Bad(faultsInWords(a.Faults))
+		}
+		return x.Good("none")
+	})
 	return t
 }
 
 // notes say what the figures depend on here.
 func (r *demoReport) notes() []string {
+	first := r.Acts[0]
 	notes := []string{
-		fmt.Sprintf("Swarm and server share %d cores, and one loop uses one core: compare CPU per\nmessage, not messages/s. A process may open %s files here, which bounds the\nconnections. Memory is the process's (RSS); socket buffers are the kernel's.",
-			r.Cores, report.Number(float64(r.Limit))),
+		fmt.Sprintf("With all connections idle the server held %s (RSS): %.0f bytes a connection, of\nwhich %.0f are live heap. The article has 2 GB. Socket buffers are the kernel's.",
+			megabytes(r.IdleRSS), r.PerConn, r.HeapConn),
+		fmt.Sprintf("Swarm and server share %d cores; the article's million has 8 for itself, half busy,\nwhich is 4 CPU seconds per million: compare those. One descriptor table holds %s\nfiles here; where that is too few, both use several (docs/ARCHITECTURE.md).",
+			r.Cores, number(float64(r.Limit))),
+		fmt.Sprintf("The latency of 1 and 3 is the queue that the swarm keeps full: in 1, %s in\nflight at %s/s are %.0f ms each. The latency of 2 is what a client would see.",
+			number(float64(first.Connections)), number(float64(int(first.PerSecond))), float64(first.Connections)/max(1, first.PerSecond)*1000),
 	}
-	if r.Depth > 0 && r.PerSecond > 0 {
-		// A message that comes alone costs several times what one in a full
-		// queue does: only a tenth of the rate is far from the limit.
-		flight := float64(r.Connections * r.Depth)
-		notes = append(notes, fmt.Sprintf("Latency is the queue that the swarm keeps full: %s in flight at %s/s\nis %.0f ms each. Almost without it: make demo ARGS=\"--rate %.0f\"",
-			report.Number(flight), report.Number(float64(int(r.PerSecond))), flight/r.PerSecond*1000, roundRate(r.PerSecond/10)))
+	for _, a := range r.Acts {
+		if a.Gaps > 0 {
+			notes = append(notes, fmt.Sprintf("%s: members missed %s messages, which the server has counted as dropped.", a.Name, number(float64(a.Gaps))))
+		}
 	}
 	return notes
 }

@@ -25,19 +25,20 @@ var errServerEnded = errors.New("the server ended")
 
 // A server is a lab's program in a process of its own. It dies with this one.
 type server struct {
-	side string // "solutions"
-	pkg  string // "solutions/03-eventloop/cmd/echod"
-	addr string // where it listens: "127.0.0.1:40123"
-	cmd  *exec.Cmd
-	stop context.CancelFunc // sends SIGTERM, and SIGKILL after serverStop
-	said capped             // its stderr
+	side  string // "solutions"
+	pkg   string // "solutions/03-eventloop/cmd/echod"
+	addr  string // where it listens: "127.0.0.1:40123"
+	admin string // where its dashboard is
+	cmd   *exec.Cmd
+	stop  context.CancelFunc // sends SIGTERM, and SIGKILL after serverStop
+	said  capped             // its stderr
 
 	gone chan struct{} // closed once the process has ended and been waited for
 }
 
 // buildServer compiles a side's program and returns where it is.
 func (c clone) buildServer(ctx context.Context, s side, pkg string) (string, error) {
-	path := c.state("bin", "echod-"+s.Name)
+	path := c.state("bin", demoCommandName+"-"+s.Name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", fmt.Errorf("make a folder for the server: %w", err)
 	}
@@ -50,10 +51,10 @@ func (c clone) buildServer(ctx context.Context, s side, pkg string) (string, err
 
 // startServer starts the program at path, which is pkg of a side, on a free port
 // of the loopback and waits until it listens. The caller closes it.
-func startServer(ctx context.Context, path, side, pkg string) (*server, error) {
+func startServer(ctx context.Context, path, side, pkg string, args ...string) (*server, error) {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // the swarm goes before the server
 	s := &server{side: side, pkg: pkg, stop: stop, gone: make(chan struct{})}
-	s.cmd = exec.CommandContext(life, path, "-addr", "127.0.0.1:0")
+	s.cmd = exec.CommandContext(life, path, args...)
 	endWithGroup(s.cmd)
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = serverStop
@@ -66,7 +67,7 @@ func startServer(ctx context.Context, path, side, pkg string) (*server, error) {
 		stop()
 		return nil, fmt.Errorf("start %s: %w", pkg, err)
 	}
-	listening := make(chan string, 1)
+	listening := make(chan string, 2)
 	go s.follow(lines, listening)
 	return s.await(ctx, listening)
 }
@@ -74,10 +75,12 @@ func startServer(ctx context.Context, path, side, pkg string) (*server, error) {
 // follow reads what the server prints and waits for its end.
 func (s *server) follow(lines io.Reader, listening chan<- string) {
 	for scan := bufio.NewScanner(lines); scan.Scan(); {
-		if addr, ok := strings.CutPrefix(scan.Text(), "listening on "); ok {
-			select {
-			case listening <- addr:
-			default: // said twice
+		for _, what := range []string{"listening on ", "admin on "} { // in this order
+			if addr, ok := strings.CutPrefix(scan.Text(), what); ok {
+				select {
+				case listening <- addr:
+				default: // said twice
+				}
 			}
 		}
 	}
@@ -89,17 +92,26 @@ func (s *server) follow(lines io.Reader, listening chan<- string) {
 func (s *server) await(ctx context.Context, listening <-chan string) (*server, error) {
 	late := time.NewTimer(serverStart)
 	defer late.Stop()
+	for _, into := range []*string{&s.addr, &s.admin} {
+		if err := s.awaitOne(ctx, listening, into, late.C); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *server) awaitOne(ctx context.Context, listening <-chan string, into *string, late <-chan time.Time) error {
 	select {
-	case s.addr = <-listening:
-		return s, nil
+	case *into = <-listening:
+		return nil
 	case <-s.gone:
-		return nil, fmt.Errorf("%s ended before it listened: %s", s.pkg, s.lastWords())
-	case <-late.C:
+		return fmt.Errorf("%s ended before it listened: %s", s.pkg, s.lastWords())
+	case <-late:
 		s.close()
-		return nil, fmt.Errorf("%s has not printed \"listening on ADDRESS\" within %v: run it by hand, go run ./%s", s.pkg, serverStart, s.pkg)
+		return fmt.Errorf("%s has not printed \"listening on ADDRESS\" and \"admin on ADDRESS\" within %v: run it by hand, go run ./%s", s.pkg, serverStart, s.pkg)
 	case <-ctx.Done():
 		s.close()
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 }
 

@@ -22,28 +22,32 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// smallDemo is over in two seconds.
-var smallDemo = demoOptions{side: "solutions", conns: 50, seconds: 1, depth: 4, plain: true}
+// smallDemo is over in some seconds.
+var smallDemo = demoOptions{side: "solutions", conns: 50, seconds: 1, depth: 4, broadcast: 2, plain: true}
 
 func TestDemoMeasuresWhatItShows(t *testing.T) {
 	o := smallDemo
 	o.json = true
 	var out, lines bytes.Buffer
 	require.NoError(t, testClone(t).demo(t.Context(), o, &out, &lines))
-	require.Contains(t, lines.String(), "building solutions/03-eventloop/cmd/echod\n")
+	require.Contains(t, lines.String(), "building solutions/capstone/cmd/asyncserver\n")
 	require.Contains(t, lines.String(), "    50 ")
 	require.NotContains(t, lines.String(), "\x1b")
 	var r demoReport
 	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
-	require.Equal(t, 50, r.Connections)
-	require.Positive(t, r.Messages)
-	require.Positive(t, r.CallsPerMessage)
+	require.Len(t, r.Acts, 3)
+	for _, a := range r.Acts {
+		require.Equal(t, 50, a.Connections, a.Name)
+		require.Positive(t, a.Messages, a.Name)
+		require.Positive(t, a.CPUPerMillion, a.Name)
+		require.Zero(t, a.Gaps, a.Name)
+	}
 	require.Positive(t, r.IdleRSS)
-	require.NoError(t, r.Faults.Err())
+	require.NoError(t, r.faults().Err())
 	out.Reset()
 	require.NoError(t, r.print(&out, false))
 	require.NotContains(t, out.String(), "\x1b", "no colours in a pipe")
-	require.Contains(t, out.String(), "the article claims")
+	require.Contains(t, out.String(), "the article")
 	require.Contains(t, out.String(), "make check LAB=01")
 }
 
@@ -74,9 +78,9 @@ func TestDemoSaysThatTheServerCrashed(t *testing.T) {
 	_, err := watchLoad(t.Context(), o, s, view)
 	require.Error(t, err)
 	err = s.close()
-	require.ErrorContains(t, err, "solutions/03-eventloop/cmd/echod")
+	require.ErrorContains(t, err, "solutions/capstone/cmd/asyncserver")
 	require.ErrorContains(t, err, "signal: killed")
-	require.ErrorContains(t, err, "make check LAB=03 SIDE=solutions")
+	require.ErrorContains(t, err, "make check LAB=capstone SIDE=solutions")
 }
 
 func TestDemoThatIsStoppedLeavesNoProcess(t *testing.T) {
@@ -97,10 +101,10 @@ func TestDemoOfTheSkeletonSaysWhereToGo(t *testing.T) {
 	s, err := c.startDemo(t.Context(), o, &bytes.Buffer{})
 	if err == nil {
 		s.close()
-		t.Skip("lab 03 is written in this clone")
+		t.Skip("the capstone is written in this clone")
 	}
 	require.ErrorContains(t, err, "not implemented")
-	require.ErrorContains(t, err, "make check LAB=03 SIDE=labs")
+	require.ErrorContains(t, err, "make check LAB=capstone SIDE=labs")
 }
 
 func TestDemoRefusesMoreThanTheMachineHas(t *testing.T) {
@@ -113,7 +117,7 @@ func TestDemoRefusesMoreThanTheMachineHas(t *testing.T) {
 }
 
 func TestDemoViewFitsATerminal(t *testing.T) {
-	m := demoModel{options: smallDemo, server: &server{pkg: "solutions/03-eventloop/cmd/echod", addr: "127.0.0.1:60000", cmd: &exec.Cmd{Process: &os.Process{Pid: 4194304}}}}
+	m := demoModel{options: smallDemo, server: &server{pkg: "solutions/capstone/cmd/asyncserver", addr: "127.0.0.1:60000", cmd: &exec.Cmd{Process: &os.Process{Pid: 4194304}}}}
 	for i := range 100 {
 		next, _ := m.Update(demoFrame{swarm: load.Snapshot{Phase: "window", Connected: 10_000, PerSecond: float64(i * 1000), P999: 999_000}, loaded: time.Duration(i+1) * time.Second})
 		m = next.(demoModel)

@@ -17,6 +17,8 @@ import (
 
 // A demoFrame is one moment of a demo.
 type demoFrame struct {
+	act    act
+	number int // of the act, from 1
 	swarm  load.Snapshot
 	loaded time.Duration // since the measured load began; 0 before
 	cores  float64       // that the server kept busy in the last second
@@ -42,12 +44,13 @@ func newDemoView(o demoOptions, s *server, out io.Writer, quit func()) demoView 
 
 // demoLines prints a line a second.
 type demoLines struct {
-	out  io.Writer
-	last load.Snapshot // that was printed
+	out    io.Writer
+	last   load.Snapshot // that was printed
+	number int           // of its act
 }
 
 func newDemoLines(s *server, out io.Writer) *demoLines {
-	fmt.Fprintf(out, "%s is process %d at %s\n", s.pkg, s.pid(), s.addr)
+	fmt.Fprintf(out, "%s is process %d at %s, its dashboard at http://%s\n", s.pkg, s.pid(), s.addr, s.admin)
 	fmt.Fprintln(out, "  time   conns  messages/s       p50       p99     p99.9  cores     RSS  files  faults")
 	return &demoLines{out: out}
 }
@@ -55,11 +58,15 @@ func newDemoLines(s *server, out io.Writer) *demoLines {
 // show prints one frame in four. The rate is that of the whole second, the
 // percentiles those of its last quarter.
 func (v *demoLines) show(f demoFrame) {
+	if f.number != v.number {
+		fmt.Fprintf(v.out, "%d. %s: %s\n", f.number, f.act.Name, f.act.does)
+		v.number, v.last = f.number, load.Snapshot{}
+	}
 	since := f.swarm.Elapsed - v.last.Elapsed
 	if since < 900*time.Millisecond {
 		return
 	}
-	rate := float64(f.swarm.Messages-v.last.Messages) / since.Seconds()
+	rate := float64(counted(f.swarm)-counted(v.last)) / since.Seconds()
 	p50, p99, p999 := millis(f.swarm.P50), millis(f.swarm.P99), millis(f.swarm.P999)
 	if f.swarm.Phase == "connect" {
 		p50, p99, p999 = "-", "-", "-"
@@ -67,6 +74,14 @@ func (v *demoLines) show(f demoFrame) {
 	fmt.Fprintf(v.out, "%4.0f s  %6d  %10s  %8s  %8s  %8s  %5.2f  %6s  %5d  %s\n", f.swarm.Elapsed.Seconds(), f.swarm.Connected,
 		report.Number(float64(int(rate))), p50, p99, p999, f.cores, megabytes(f.rss), f.files, faultsInWords(f.swarm.Faults))
 	v.last = f.swarm
+}
+
+// counted is what the figures count: deliveries in a room, echoes elsewhere.
+func counted(s load.Snapshot) int64 {
+	if s.Deliveries > 0 {
+		return s.Deliveries
+	}
+	return s.Messages
 }
 
 func (v *demoLines) close() {}
@@ -124,7 +139,7 @@ func (m demoModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case demoFrame:
 		m.frame = msg
 		if msg.loaded > 0 && msg.swarm.Phase == "window" {
-			m.rates = append(m.rates, msg.swarm.PerSecond)
+			m.rates = append(m.rates, m.rate())
 		}
 	case hide:
 		m.hidden = true
@@ -153,7 +168,9 @@ func (m demoModel) View() string {
 	}
 	body := strings.Join([]string{
 		m.text.Bold(m.server.pkg) + m.text.Dim(fmt.Sprintf("  process %d at %s", m.server.pid(), m.server.addr)),
+		m.text.Dim("dashboard    ") + "http://" + m.server.admin,
 		"",
+		m.text.Bold(fmt.Sprintf("%d of 3  %s", max(1, m.frame.number), m.frame.act.Name)),
 		m.progress(),
 		"",
 		row("connections", "%s", report.Number(float64(s.Connected))),
@@ -173,7 +190,7 @@ func (m demoModel) rate() float64 {
 	if m.frame.swarm.Phase == "connect" {
 		return 0
 	}
-	return m.frame.swarm.PerSecond
+	return max(m.frame.swarm.PerSecond, m.frame.swarm.DeliveriesPerSecond)
 }
 
 // progress is the bar: of connections at first, of seconds later.
@@ -195,7 +212,7 @@ func (m demoModel) foot() string {
 	if m.stopping {
 		return m.text.Warn("stopping: the swarm first, then the server")
 	}
-	return m.text.Dim(m.options.wire() + "; q ends it")
+	return m.text.Dim(m.frame.act.does + "; q ends it")
 }
 
 const sparks = 48 // columns of the sparkline
@@ -212,14 +229,6 @@ func sparkline(figures []float64) string {
 		b.WriteRune([]rune("▁▂▃▄▅▆▇█")[int(f/highest*7)])
 	}
 	return b.String()
-}
-
-// wire says in words what each connection does.
-func (o demoOptions) wire() string {
-	if o.rate > 0 {
-		return fmt.Sprintf("%d-byte messages, %s a second whatever comes back", demoPayload, report.Number(o.rate))
-	}
-	return fmt.Sprintf("%d-byte messages, %d in flight on each connection", demoPayload, o.depth)
 }
 
 func millis(us int64) string {

@@ -133,19 +133,28 @@ func cores() symptom {
 
 func memory() symptom {
 	s := symptom{Name: "memory available", State: ok, Means: "10,000 connections need about 0.2 GB with the kernel's part, the capstone about 2 GB"}
-	text, _ := os.ReadFile("/proc/meminfo")
-	for line := range strings.Lines(string(text)) {
-		var kb int
-		if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); n == 1 {
-			s.Value = fmt.Sprintf("%.1f GB", float64(kb)/1e6)
-			if kb < 1_000_000 {
-				s.State, s.Mend = warn, "close other programs"
-			}
-			return s
+	if free := availableMemory(); free > 0 {
+		s.Value = fmt.Sprintf("%.1f GB", float64(free)/1e9)
+		if free < 1_000_000_000 {
+			s.State, s.Mend = warn, "close other programs"
 		}
+		return s
 	}
 	s.Value, s.State = "unknown", warn
 	return s
+}
+
+// availableMemory is what a program may take without swapping, in bytes, 0 if
+// the kernel does not say (proc(5), /proc/meminfo).
+func availableMemory() int64 {
+	text, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(text)) {
+		var kb int64
+		if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); n == 1 {
+			return kb << 10
+		}
+	}
+	return 0
 }
 
 func perfEvents() symptom {
