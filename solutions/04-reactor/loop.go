@@ -84,8 +84,8 @@ func (l *loop) do(fn func()) {
 	<-done
 }
 
-// run starts the loop, and returns when it is running, or has failed to.
-func (l *loop) run() {
+// run starts the loop. The result waits until it is running, or has failed to.
+func (l *loop) run() (wait func()) {
 	up, over := make(chan struct{}), make(chan struct{})
 	l.events.Post(func() { close(up) })
 	l.before <- func() {
@@ -93,9 +93,11 @@ func (l *loop) run() {
 		l.reactor.ended <- l.events.Run()
 	}
 	close(l.before)
-	select {
-	case <-up:
-	case <-over:
+	return func() {
+		select {
+		case <-up:
+		case <-over:
+		}
 	}
 }
 

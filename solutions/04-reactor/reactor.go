@@ -223,8 +223,12 @@ func (r *Reactor) start() (run bool, err error) {
 		return false, nil
 	}
 	r.running = true
+	var started []func()
 	for _, l := range r.loops {
-		l.run()
+		started = append(started, l.run())
+	}
+	for _, wait := range started { // after all have begun: what was posted to one may hold it up
+		wait()
 	}
 	if r.acceptor != nil {
 		go r.acceptor.run()
