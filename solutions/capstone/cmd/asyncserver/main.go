@@ -49,13 +49,14 @@ func serve(s settings) error {
 		return err
 	}
 	defer admin.Close()
+	// Before anybody knows where we are: whoever does may send a signal.
+	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
 	// For programs that started this one, with port 0: where it is.
 	fmt.Println("listening on", addr)
 	if admin != nil {
 		fmt.Println("admin on", admin.Addr())
 	}
-	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
 	down := make(chan error, 1)
 	go func() {
 		<-stop.Done()

@@ -1,0 +1,73 @@
+package capstonetest
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/asynclab/asynclab/harness/load"
+	"github.com/asynclab/asynclab/harness/spec"
+)
+
+func TestMain(m *testing.M) {
+	load.BecomeSwarm()
+	becomeStandin()
+	flag.Parse()
+	flag.Set("test.parallel", "4")
+	os.Exit(m.Run())
+}
+
+// standinWith is the stand-in as a program.
+func standinWith(fault string) Program {
+	return Program{Command: []string{os.Args[0]}, Env: []string{standinEnv + "=" + fault}}
+}
+
+func TestSuiteIsComplete(t *testing.T) { suite.Complete(t) }
+
+func TestAcceptsAnotherStyle(t *testing.T) { suite.Accepts(t, standinWith("")) }
+
+func TestMutants(t *testing.T) {
+	var all []spec.Mutant[Program]
+	for _, m := range mutants {
+		m.New = standinWith(m.Name)
+		all = append(all, m)
+	}
+	suite.Refuses(t, all)
+}
+
+// mutants are stand-ins with the fault that is their name.
+var mutants = []spec.Mutant[Program]{
+	{Name: "takes any setting", Rule: "RefusesWrongSettings", Says: `the server runs`},
+	{Name: "ignores the environment", Rule: "RefusesWrongSettings", Says: `second client`},
+	{Name: "any path echoes", Rule: "EchoesMessages", Says: `404`},
+	{Name: "text becomes binary", Rule: "EverybodyInTheRoomHears", Says: `the text "hello"`},
+	{Name: "one room for all", Rule: "EverybodyInTheRoomHears", Says: `nothing of the other room`},
+	{Name: "the sender does not hear itself", Rule: "EverybodyInTheRoomHears", Says: `a itself`},
+	{Name: "some get it twice", Rule: "OrderAcrossLoops", Says: `doubled|once`},
+	{Name: "a goroutine for each message", Rule: "OrderAcrossLoops", Article: true, Says: `order`,
+		Why: "Several goroutines take messages from one channel, and each walks over all clients: two messages of one sender overtake each other on the way. One owner for each connection, and one way from each sender to it, keeps the order."},
+	{Name: "a slow client stalls the room", Rule: "SlowClientsStallNobody", Article: true, Says: `the others of a room|take a message`,
+		Why: "The writer holds a lock that the whole room needs while it waits for one client's socket. Nothing that waits for a client may hold what others need."},
+	{Name: "no bound on queues", Rule: "SlowClientsStallNobody", Says: `dropped, and counted`},
+	{Name: "drops are not counted", Rule: "DropsTheOldest", Says: `dropped, and counted`},
+	{Name: "always drops the newest", Rule: "DropsTheOldest", Says: `dropped, and counted|newest`},
+	{Name: "never disconnects", Rule: "DisconnectsTheSlow", Says: `dropped, and counted`},
+	{Name: "no handshake timeout", Rule: "HandshakesEnd", Says: `still there`},
+	{Name: "no heartbeat", Rule: "PingsAndRemovesZombies", Says: `ping`},
+	{Name: "zombies stay", Rule: "PingsAndRemovesZombies", Says: `removed`},
+	{Name: "everybody is a zombie", Rule: "PingsAndRemovesZombies", Says: `ping|served on|take a message|removed`},
+	{Name: "no limit of connections", Rule: "LimitsConnections", Says: `503`},
+	{Name: "no limit by address", Rule: "LimitsConnections", Says: `429 for the third`},
+	{Name: "no rate of connections", Rule: "LimitsConnections", Says: `1,000 s`},
+	{Name: "counts nobody out", Rule: "RubbishHurtsNobody", Says: `to be left`},
+	{Name: "any origin", Rule: "ChecksOrigins", Says: `403`},
+	{Name: "no publish rate", Rule: "LimitsPublishing", Says: `dropped and counted`},
+	{Name: "messages of any length", Rule: "RefusesLongMessages", Says: `1009`},
+	{Name: "dies at SIGTERM", Rule: "DrainSaysGoingAway", Says: `1001`},
+	{Name: "goes away with 1000", Rule: "DrainSaysGoingAway", Says: `1001`},
+	{Name: "drops what is queued at the end", Rule: "DrainSaysGoingAway", Says: `before the end|1001 behind`},
+	{Name: "drains for ever", Rule: "DrainForces", Says: `end although`},
+	{Name: "counts no messages", Rule: "CountsWhatHappens", Says: `10 messages`},
+	{Name: "no metrics", Rule: "CountsWhatHappens", Says: `/metrics`},
+	{Name: "always drops the oldest", Rule: "DropsTheNewest", Says: `hole|dropped, and counted`},
+}

@@ -1,0 +1,114 @@
+package capstonetest
+
+import "github.com/asynclab/asynclab/harness/spec"
+
+var rules = []spec.Rule[Program]{
+	{
+		Name: "RefusesWrongSettings", Group: "start", Points: 3, Section: "Step 1: a server that starts",
+		Why:   "A server that starts with a setting it does not understand runs for months with another one than its owner believes. An error at the start, which names the setting, costs a minute.",
+		Hints: [3]string{"What does your server do with -slow sometimes?", "Config.check refuses, and main prints the error and exits with a status that is not 0. Variables are read before the flags.", "if err := c.check(); err != nil { return err }: each case names the flag and says what would be right."},
+		Check: refusesWrongSettings,
+	},
+	{
+		Name: "EchoesMessages", Group: "rooms", Points: 6, Section: "Step 2: one client",
+		Why:   "Echo is what the figures are measured with. And a path that means nothing is refused before the upgrade, or a typo in a client looks like an empty room.",
+		Hints: [3]string{"What is sent back for a text message?", "The same kind and the same bytes; 404 in OnRequest for any path but /echo and /room/NAME.", "In onMessage: ws.Send(text, payload). In onRequest: return http.StatusNotFound."},
+		Check: echoesMessages,
+	},
+	{
+		Name: "EverybodyInTheRoomHears", Group: "rooms", Points: 8, Section: "Step 3: a room on one loop",
+		Why:   "This is what the server is for. Each member hears each message of its room once, in the sender's order, itself included, and nothing of another room.",
+		Hints: [3]string{"Who hears a message that the sender's own connection carries?", "All members, the sender too. Members are kept by room; whoever leaves is taken out.", "for _, c := range r.members { c.queue(frame) } on the loop that they belong to."},
+		Check: everybodyHears,
+	},
+	{
+		Name: "OrderAcrossLoops", Group: "rooms", Points: 8, Section: "Step 4: a room on all loops",
+		Why:   "A room has members on every loop. A message crosses to each of them once, and the ways of two messages of one sender must not part: what is handed to a goroutine of its own arrives in any order.",
+		Hints: [3]string{"Which goroutine writes to a member of another loop?", "That loop's. Messages are posted there in the order in which they were read.", "shard.post(other, delivery): a list for each other loop, posted once at the end of the turn; the other loop delivers the list from its beginning."},
+		Check: orderAcrossLoops,
+	},
+	{
+		Name: "SlowClientsStallNobody", Group: "slow", Points: 6, Section: "Step 5: slow clients",
+		Why:   "One client on a bad line must not hold up a room of thousands: what does not fit into its queue is its own loss, by a stated policy, and counted.",
+		Hints: [3]string{"What happens to the room while one member's socket is full?", "Nothing: the message goes into that member's outbox, and what does not fit is dropped.", "c.queue never waits: on ErrQueueFull it goes into the outbox; onDrain empties it."},
+		Check: slowClientsStallNobody,
+	},
+	{
+		Name: "DropsTheOldest", Group: "slow", Points: 5, Section: "Step 5: slow clients",
+		Why:   "For a client that shows the state of something, the newest message is what counts: -slow drop-oldest. What it missed is counted.",
+		Hints: [3]string{"Which message goes when the queue is full?", "The first of the outbox. What the connection has taken already cannot be taken back.", "for bytes+len(frame) > limit { pop the first; drops.oldest++ }; append frame."},
+		Check: dropsTheOldest,
+	},
+	{
+		Name: "DropsTheNewest", Group: "slow", Points: 4, Section: "Step 5: slow clients",
+		Why:   "For a client that needs what it has without holes: -slow drop-newest keeps what waits, and the new message is dropped, and counted.",
+		Hints: [3]string{"What stays in the queue?", "Everything that was there; the new one is not appended.", "case DropNewest: drops.newest++; return errDropped."},
+		Check: dropsTheNewest,
+	},
+	{
+		Name: "DisconnectsTheSlow", Group: "slow", Points: 4, Section: "Step 5: slow clients",
+		Why:   "For a client that must not miss anything: -slow disconnect closes it with 1008, and it can come back and ask for what it missed. One that does not even read that is ended after close-timeout.",
+		Hints: [3]string{"How does a close frame get past a full queue?", "What waits is thrown away first; the close frame takes its place.", "out.clear(); c.close(1008, ...): it starts the clock of close-timeout, too."},
+		Check: disconnectsTheSlow,
+	},
+	{
+		Name: "PingsAndRemovesZombies", Group: "clients", Points: 5, Section: "Step 6: heartbeats",
+		Why:   "A client whose line is cut sends nothing, not even an end. Only silence tells: a ping after -heartbeat of it, the end after -zombie.",
+		Hints: [3]string{"When was something heard of each client?", "Any bytes count as a sign of life. A timeout on the wheel looks at the silence and pings, or ends.", "beat(): silence := now - heard; if silence >= zombie { Abort }; Ping; SetTimeout(heartbeat)."},
+		Check: pingsAndRemovesZombies,
+	},
+	{
+		Name: "HandshakesEnd", Group: "clients", Points: 3, Section: "Step 2: one client",
+		Why:   "Slowloris: a thousand connections that each send a byte now and then cost the attacker nothing. A request has -handshake-timeout to be whole.",
+		Hints: [3]string{"What ends a connection that never sends its request?", "SetTimeout when it opens; onOpen sets another one.", "case arriving: c.conn.Abort(errHandshake)."},
+		Check: handshakesEnd,
+	},
+	{
+		Name: "LimitsConnections", Group: "admission", Points: 5, Section: "Step 7: who may come in",
+		Why:   "A server that takes everybody serves nobody: connections are limited in all (503), by address and by rate (429). A place that was left is free again.",
+		Hints: [3]string{"What is counted, and when is it given back?", "At accept; given back at the end, unless it was refused.", "gate.enter returns the status, onRequest answers it; gate.leave in OnClose."},
+		Check: limitsConnections,
+	},
+	{
+		Name: "ChecksOrigins", Group: "admission", Points: 2, Section: "Step 7: who may come in",
+		Why:   "A browser lets any page connect anywhere, with the user's cookies. With -origins, other pages get 403.",
+		Hints: [3]string{"Who is allowed to open a WebSocket from a browser?", "Pages of the origins that are listed; without a list, all.", "if len(origins) > 0 && !slices.Contains(origins, header.Get(\"Origin\")) { return 403 }."},
+		Check: checksOrigins,
+	},
+	{
+		Name: "LimitsPublishing", Group: "admission", Points: 3, Section: "Step 7: who may come in",
+		Why:   "One client that sends as fast as it can multiplies by the size of its room. Above -publish-rate its messages are dropped, and counted.",
+		Hints: [3]string{"How many messages may come at once?", "publish-burst at once, then publish-rate a second: a token bucket for each client.", "if c.rate != nil && !c.rate.take(now) { drops.publish_rate++; return }."},
+		Check: limitsPublishing,
+	},
+	{
+		Name: "RefusesLongMessages", Group: "clients", Points: 2, Section: "Step 2: one client",
+		Why:   "A message above -max-message ends its connection with 1009, before it is kept.",
+		Hints: [3]string{"Where is max-message checked?", "In the WebSocket: Options.MaxMessage.", "websocket.Options{MaxMessage: c.MaxMessage}."},
+		Check: refusesLongMessages,
+	},
+	{
+		Name: "RubbishHurtsNobody", Group: "clients", Points: 5, Section: "Step 8: the worst day",
+		Why:   "Resets, garbage, half requests and clients that vanish are every day's traffic. The room goes on without a gap, and every descriptor comes back.",
+		Hints: [3]string{"What is left of a client after each way to end?", "Everything goes through OnClose: the room, the gate, the shard's list.", "onGone: remove from the shard, leave the room, clear the outbox, leave the gate, ws.End."},
+		Check: rubbishHurtsNobody,
+	},
+	{
+		Name: "DrainSaysGoingAway", Group: "end", Points: 5, Section: "Step 9: the end",
+		Why:   "A deploy ends the server every day. Each client hears 1001 behind all that was meant for it, new ones get 503, and the process ends with status 0.",
+		Hints: [3]string{"What does a client see at SIGTERM?", "A close frame with 1001, behind what is queued. Wait until all have gone, then shut down the reactor.", "farewell on each loop: c.close(1001); when the last client of a loop has gone, close its channel; Shutdown waits for all of them."},
+		Check: drainSaysGoingAway,
+	},
+	{
+		Name: "DrainForces", Group: "end", Points: 4, Section: "Step 9: the end",
+		Why:   "A client that never answers must not keep the server from ending: -drain bounds it.",
+		Hints: [3]string{"What if somebody does not answer the close frame?", "The context of Shutdown ends, and the reactor closes by force.", "select { case <-sh.empty: case <-ctx.Done(): }; return s.reactor.Shutdown(ctx)."},
+		Check: drainForces,
+	},
+	{
+		Name: "CountsWhatHappens", Group: "admin", Points: 6, Section: "Step 10: what can be seen",
+		Why:   "What cannot be seen cannot be run: connections, messages, deliveries and drops are the first questions of every bad night. /metrics for the machine, /api/stats and the dashboard for people, /healthz for the load balancer.",
+		Hints: [3]string{"Which figure is wrong: one of now, or a total?", "Counters are added up over all loops; the connections of now go down again.", "snapshot(): for each shard, Load every counter; Connections from the reactor."},
+		Check: countsWhatHappens,
+	},
+}
