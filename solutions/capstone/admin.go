@@ -1,7 +1,6 @@
 package capstone
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/asynclab/asynclab/solutions/capstone/dashboard"
 )
 
 // Admin is the server's other listener: for those who run it.
@@ -48,10 +49,7 @@ func (a *Admin) Close() error {
 
 func (s *Server) adminHandler(sm *sampler) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/stats", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(sm.snapshot())
-	})
+	mux.Handle("/", dashboard.Handler(sm.snapshot, sampleEvery))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(newRegistry(sm), promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
