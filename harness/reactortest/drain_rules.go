@@ -13,7 +13,7 @@ const drainSection = "Step 8: drain"
 
 var drainRules = []spec.Rule[Subject]{
 	{
-		Name: "BacklogIsServed", Group: "drain", Points: 4, Section: drainSection,
+		Name: "BacklogIsServed", Group: "drain", Points: 3, Section: drainSection,
 		Why: "A client whose connect has returned is connected, whether your program has heard of it or not. When Shutdown begins some of them are in the backlog, and some between the acceptor and their loop. They sent their request; it is answered.",
 		Hints: [3]string{
 			"At the moment of Shutdown, where can connections be that no loop knows of?",

@@ -102,7 +102,7 @@ func talkAndBeSilent(r *spec.Run, s Subject, strategy string) (fair bool, err er
 	}
 	for open() > 0 {
 		for _, t := range talkers {
-			if err := t.talk(); err != nil {
+			if err := t.talk(); err != nil && r.Context().Err() == nil {
 				return steady(), spec.Fail("a connection that talks to stay open", "%v", err)
 			}
 		}
@@ -112,7 +112,7 @@ func talkAndBeSilent(r *spec.Run, s Subject, strategy string) (fair bool, err er
 		if r.Context().Err() != nil {
 			return true, spec.Fail("the silent connections to be closed", "%d of %d are open still", open(), len(since))
 		}
-		time.Sleep(10 * time.Millisecond) // not to be a flood
+		pause(r, 10*time.Millisecond) // not to be a flood
 	}
 	for c, from := range since {
 		l := d.of(c)
@@ -129,4 +129,12 @@ func talkAndBeSilent(r *spec.Run, s Subject, strategy string) (fair bool, err er
 		}
 	}
 	return true, d.orderly()
+}
+
+// pause lets some time pass, but not beyond the check's deadline.
+func pause(r *spec.Run, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-r.Context().Done():
+	}
 }

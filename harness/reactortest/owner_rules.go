@@ -1,6 +1,7 @@
 package reactortest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,7 +14,7 @@ const ownerSection = "Step 4: ownership and sends"
 
 var ownerRules = []spec.Rule[Subject]{
 	{
-		Name: "CallbacksStayOnTheirLoop", Group: "owner", Points: 4, Section: ownerSection,
+		Name: "CallbacksStayOnTheirLoop", Group: "owner", Points: 3, Section: ownerSection,
 		Why: "A connection belongs to one loop for life, and all of its callbacks run on that loop's goroutine. So what belongs to a connection or to a loop needs no lock. One callback elsewhere, and all of it does.",
 		Hints: [3]string{
 			"From which goroutine do you call OnOpen, OnTimeout and OnClose?",
@@ -23,7 +24,7 @@ var ownerRules = []spec.Rule[Subject]{
 		Check: callbacksStayOnTheirLoop,
 	},
 	{
-		Name: "ALoopWaitsForNoOther", Group: "owner", Points: 2, Section: ownerSection,
+		Name: "ALoopWaitsForNoOther", Group: "owner", Points: 1, Section: ownerSection,
 		Why: "The loops share nothing. While one of them is busy the others serve their connections, and the acceptor goes on handing out.",
 		Hints: [3]string{
 			"Which lock, channel or goroutine do two of your loops share while they serve?",
@@ -33,7 +34,7 @@ var ownerRules = []spec.Rule[Subject]{
 		Check: aLoopWaitsForNoOther,
 	},
 	{
-		Name: "PanicClosesOneConnection", Group: "owner", Points: 2, Section: ownerSection,
+		Name: "PanicClosesOneConnection", Group: "owner", Points: 1, Section: ownerSection,
 		Why: "A handler's mistake costs the connection it was made for. With many loops it would otherwise take down all of them; and OnTimeout runs where lab 03 does not look after panics.",
 		Hints: [3]string{
 			"Lab 03's loop recovers from panics of its connections' callbacks. Which of your callbacks does it not know of?",
@@ -43,7 +44,7 @@ var ownerRules = []spec.Rule[Subject]{
 		Check: panicClosesOneConnection,
 	},
 	{
-		Name: "OptionsReachEveryLoop", Group: "owner", Points: 2, Section: ownerSection,
+		Name: "OptionsReachEveryLoop", Group: "owner", Points: 1, Section: ownerSection,
 		Why: "OnData, OnDrain, MaxMessage, MaxQueued and a connection's value are lab 03's and mean the same here, on each loop.",
 		Hints: [3]string{
 			"Which fields of lab 03's Options do you fill in, and which have you forgotten?",
@@ -116,11 +117,22 @@ func callbacksStayOnTheirLoop(r *spec.Run, s Subject) error {
 }
 
 func aLoopWaitsForNoOther(r *spec.Run, s Subject) error {
-	const loops = 4
+	const loops, busy = 4, 1
 	for _, strategy := range []string{"round-robin", "least"} {
 		r.Step("Accept is %q", strategy)
 		d := newDiary(r)
-		sv, err := serve(r, s, d.options(loops, strategy))
+		inside, leave := make(chan struct{}), make(chan struct{})
+		release := sync.OnceFunc(func() { close(leave) })
+		r.Cleanup(release)
+		o := d.options(loops, strategy)
+		o.OnMessage = func(c Conn, msg []byte) {
+			if bytes.Equal(msg, []byte("block")) {
+				close(inside)
+				<-leave
+			}
+			d.echo(c, msg)
+		}
+		sv, err := serve(r, s, o)
 		if err != nil {
 			return in(strategy, err)
 		}
@@ -128,12 +140,13 @@ func aLoopWaitsForNoOther(r *spec.Run, s Subject) error {
 		if err != nil {
 			return in(strategy, err)
 		}
-		const busy = 1
-		release, err := sv.hold(busy)
-		if err != nil {
+		if err := byLoop[busy][0].send([]byte("block")); err != nil {
 			return in(strategy, err)
 		}
-		r.Step("loop %d is busy; clients of the other loops have echoes", busy)
+		if _, err := spec.Wait(r, "OnMessage for a small frame", inside); err != nil {
+			return in(strategy, err)
+		}
+		r.Step("loop %d is busy in a callback; clients of the other loops have echoes", busy)
 		for i, clients := range byLoop {
 			if i == busy {
 				continue

@@ -14,7 +14,7 @@ const tableSection = "Step 9: a descriptor table for each loop"
 
 var tableRules = []spec.Rule[Subject]{
 	{
-		Name: "TablesHoldMoreThanTheLimit", Group: "tables", Points: 5, Section: tableSection,
+		Name: "TablesHoldMoreThanTheLimit", Group: "tables", Points: 4, Section: tableSection,
 		Why: "RLIMIT_NOFILE bounds a descriptor table, and Linux gives a thread one of its own when it asks. With OwnTables each loop has the whole limit for itself: that is how one process holds 100,000 connections where 20,000 descriptors are allowed.",
 		Hints: [3]string{
 			"Which thread does unshare(2) change, and which goroutines run on it?",
