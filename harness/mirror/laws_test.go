@@ -64,9 +64,9 @@ func TestCommandsDifferInTheirImportAlone(t *testing.T) {
 			}
 			answer, err := os.ReadFile(filepath.Join(root, file))
 			require.NoError(t, err)
-			desk, err := os.ReadFile(filepath.Join(root, strings.Replace(file, "solutions/", "labs/", 1)))
+			desk, err := os.ReadFile(filepath.Join(root, strings.Replace(file, lab.Path("solutions"), lab.Path("labs"), 1)))
 			require.NoError(t, err)
-			require.Equal(t, strings.ReplaceAll(string(answer), "/solutions/", "/labs/"), string(desk), file)
+			require.Equal(t, strings.ReplaceAll(string(answer), lab.Path("solutions"), lab.Path("labs")), string(desk), file)
 		}
 	}
 }

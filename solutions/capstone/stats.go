@@ -61,14 +61,6 @@ func (sh *shard) countEnd(c *client, err error) {
 	}
 }
 
-// sum adds up one counter over all shards.
-func (s *Server) sum(counter func(*counts) *atomic.Int64) (n int64) {
-	for _, sh := range s.shards {
-		n += counter(&sh.counts).Load()
-	}
-	return n
-}
-
 // recorder is a latency histogram in microseconds, from 1 µs to 1 minute with
 // three digits, that one goroutine writes and another empties now and then.
 type recorder struct {

@@ -181,10 +181,10 @@ func TestInABrowser(t *testing.T) {
 
 	if out := os.Getenv("ASYNCLAB_SCREENSHOTS"); out != "" {
 		var shot []byte
-		require.NoError(t, chromedp.Run(ctx, chromedp.Sleep(8*time.Second), chromedp.FullScreenshot(&shot, 90)))
-		require.NoError(t, os.WriteFile(out+"/dashboard.jpg", shot, 0o644))
-		require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(390, 844), chromedp.Sleep(time.Second), chromedp.FullScreenshot(&shot, 90)))
-		require.NoError(t, os.WriteFile(out+"/phone.jpg", shot, 0o644))
+		require.NoError(t, chromedp.Run(ctx, chromedp.Sleep(8*time.Second), chromedp.FullScreenshot(&shot, 100)))
+		require.NoError(t, os.WriteFile(out+"/dashboard.png", shot, 0o644))
+		require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(390, 844), chromedp.Sleep(time.Second), chromedp.FullScreenshot(&shot, 100)))
+		require.NoError(t, os.WriteFile(out+"/phone.png", shot, 0o644))
 	}
 	s.CloseClientConnections()
 	s.Listener.Close()
