@@ -68,7 +68,11 @@ func build(t testing.TB, pkg string) (Program, error) {
 		return Program{}, nil
 	}
 	bin := filepath.Join(t.TempDir(), "server")
-	out, err := exec.Command("go", "build", "-o", bin, pkg).CombinedOutput()
+	args := []string{"build", "-o", bin}
+	if raceEnabled { // then the program has it, too
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, pkg)...).CombinedOutput()
 	if err != nil {
 		return Program{}, fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 	}

@@ -59,7 +59,7 @@ func startWith(r *spec.Run, p Program, env []string, args ...string) (*running, 
 	s := &running{r: r, ended: make(chan struct{})}
 	args = append([]string{"-listen", "127.0.0.1:0", "-admin", "127.0.0.1:0"}, args...)
 	s.cmd = exec.CommandContext(r.Context(), p.Command[0], append(p.Command[1:], args...)...)
-	s.cmd.Env = append(append(os.Environ(), p.Env...), env...)
+	s.cmd.Env = append(append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66 atexit_sleep_ms=0"), append(p.Env, env...)...)
 	s.cmd.Stderr = &s.said
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {

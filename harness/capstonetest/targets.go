@@ -45,7 +45,7 @@ var targets = []spec.Target[Program]{
 	{
 		Name: "idle-memory", Title: "memory of an idle connection against a goroutine per connection, 5,000 connected", Points: 4, Section: targetSection,
 		Why:  "A hundred thousand connections are mostly idle ones. They cost their structs, and no buffer and no goroutine.",
-		Unit: "of the other's", Goal: spec.AtMost, Bound: 0.25,
+		Unit: "share", Goal: spec.AtMost, Bound: 0.25,
 		Hints:   [3]string{"What does an idle client hold?", "No buffer, no channel, no goroutine, no timer of its own.", "unsafe.Sizeof of each struct in the way, and the order of their fields."},
 		Measure: idleMemory,
 	},

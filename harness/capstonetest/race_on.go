@@ -1,0 +1,5 @@
+//go:build race
+
+package capstonetest
+
+const raceEnabled = true
