@@ -205,16 +205,16 @@ func (s *standin) admit(host string) int {
 	s.refilled = now
 	switch {
 	case s.draining:
-		return 503
+		return http.StatusServiceUnavailable
 	case s.connRate > 0 && s.tokens < 1 && s.fault != "no rate of connections":
 		s.refusedRate.Add(1)
-		return 429
+		return http.StatusTooManyRequests
 	case s.perAddress > 0 && s.addresses[host] >= s.perAddress && s.fault != "no limit by address":
 		s.refusedAddress.Add(1)
-		return 429
+		return http.StatusTooManyRequests
 	case len(s.clients) >= s.maxConns && s.fault != "no limit of connections":
 		s.refusedTotal.Add(1)
-		return 503
+		return http.StatusServiceUnavailable
 	}
 	s.tokens--
 	return 0
@@ -232,7 +232,7 @@ func (s *standin) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.origins != "" && r.Header.Get("Origin") != s.origins && s.fault != "any origin" {
-		http.Error(w, "origin", 403)
+		http.Error(w, "origin", http.StatusForbidden)
 		return
 	}
 	if !isRoom {
@@ -453,7 +453,7 @@ func (s *standin) adminHandler() http.Handler {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.draining {
-			http.Error(w, "draining", 503)
+			http.Error(w, "draining", http.StatusServiceUnavailable)
 		}
 	})
 	mux.HandleFunc("/api/stats", func(w http.ResponseWriter, _ *http.Request) {

@@ -151,12 +151,6 @@ func (d *diary) byLoop(loops int) []int {
 	return n
 }
 
-// waitOpen waits for a client's OnOpen and returns the reactor's connection.
-func (d *diary) waitOpen(c *client) (Conn, error) {
-	err := d.r.Until("OnOpen for a client that has connected", func() bool { return d.of(c).opened > 0 })
-	return d.of(c).conn, err
-}
-
 // waitClosed waits for a client's OnClose and returns what it got.
 func (d *diary) waitClosed(c *client, why string) (error, error) {
 	late := d.r.Until("OnClose for a connection that "+why, func() bool { return d.of(c).closed > 0 })

@@ -34,7 +34,6 @@ type variant struct {
 	mu       sync.Mutex // guards the following
 	ran      bool
 	stopping bool
-	drained  int // Shutdowns that have begun to drain
 
 	working sync.WaitGroup // the loops' goroutines
 	done    chan struct{}

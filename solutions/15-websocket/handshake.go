@@ -33,7 +33,11 @@ func (c *Conn) readRequest(data []byte) (n int) {
 		return 0
 	}
 	if fn := c.opts.OnRequest; fn != nil {
-		if status := fn(c, r.target, r.header); status != 0 {
+		status := fn(c, r.target, r.header)
+		switch {
+		case c.state != handshake: // it has called Close
+			return 0
+		case status != 0:
 			c.refuse(status, "")
 			return 0
 		}

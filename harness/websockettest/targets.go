@@ -1,0 +1,5 @@
+package websockettest
+
+import "github.com/asynclab/asynclab/harness/spec"
+
+var targets []spec.Target[lab]
