@@ -15,7 +15,7 @@ json = $(if $(JSON),--json)
 yes = $(if $(YES),--yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak demo peers test skeletons
+.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak demo storm peers test skeletons
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -56,6 +56,9 @@ soak: ## the reference 50 times in a row with two CPU hogs beside it [LAB= SIDE=
 
 demo: ## the finished server under up to 100,000 clients, live, for a minute [SIDE=labs]
 	$(heavy) demo --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(json) $(ARGS)
+
+storm: ## the finished server on its worst day, two minutes: kills, resets, half-open handshakes, garbage [SIDE=labs]
+	$(heavy) storm --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(ARGS)
 
 peers: ## the reference beside seven other WebSocket servers (downloads them; 20 minutes) [ARGS="-rounds 1"]
 	@cd harness/peers && go run . $(if $(JSON),-json) $(ARGS)
