@@ -27,7 +27,7 @@ type hub struct {
 func (h *hub) serve(t *testing.T) (addr string) {
 	up := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := up.Upgrade(w, r, nil)
+		c, err := h.join(&up, w, r)
 		if err != nil {
 			return
 		}
@@ -36,9 +36,6 @@ func (h *hub) serve(t *testing.T) (addr string) {
 			h.echo(c)
 			return
 		}
-		h.mu.Lock()
-		h.members = append(h.members, c)
-		h.mu.Unlock()
 		for {
 			_, p, err := c.ReadMessage()
 			if err != nil {
@@ -49,6 +46,18 @@ func (h *hub) serve(t *testing.T) (addr string) {
 	}))
 	t.Cleanup(s.Close)
 	return strings.TrimPrefix(s.URL, "http://")
+}
+
+// join makes a member before the client has read its answer: what anybody
+// publishes after that is for it, too.
+func (h *hub) join(up *websocket.Upgrader, w http.ResponseWriter, r *http.Request) (*websocket.Conn, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c, err := up.Upgrade(w, r, nil)
+	if err == nil && r.URL.Path != "/echo" {
+		h.members = append(h.members, c)
+	}
+	return c, err
 }
 
 func (h *hub) echo(c *websocket.Conn) {

@@ -84,6 +84,17 @@ func (f *fake) snapshot() Snapshot {
 	return *s
 }
 
+// serve ends with the test. Streams have no end of their own, so they are cut.
+func serve(t *testing.T, h http.Handler) *httptest.Server {
+	s := httptest.NewServer(h)
+	t.Cleanup(func() {
+		s.Listener.Close()
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s
+}
+
 // chatServer is /room/chat: everybody hears everything.
 type chatServer struct {
 	*httptest.Server
@@ -93,9 +104,8 @@ type chatServer struct {
 
 func newChatServer(t *testing.T) *chatServer {
 	s := &chatServer{members: map[*websocket.Conn]bool{}}
-	s.Server = httptest.NewServer(s)
-	t.Cleanup(s.Close)
-	t.Cleanup(s.cut)
+	s.Server = serve(t, s)
+	t.Cleanup(s.cut) // what was upgraded is no longer the server's
 	return s
 }
 
@@ -186,7 +196,7 @@ func browser(t *testing.T) context.Context {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-background-networking", true), chromedp.WindowSize(1280, 800))
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // of a second or five
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
@@ -265,8 +275,7 @@ func TestNumbersMove(t *testing.T) {
 	ctx := browser(t)
 	said := complaints(ctx)
 	server := newFake(newChatServer(t).url())
-	s := httptest.NewServer(Handler(server.snapshot, every))
-	defer s.Close()
+	s := serve(t, Handler(server.snapshot, every))
 	open(t, ctx, s.URL)
 	says(t, ctx, "connections", "100,000")
 	for _, id := range []string{"messages", "deliveries", "out", "p99", "quantiles", "uptime", "loops", "process", "losses", "deliveries-key", "latency-key", "cost-key"} {
@@ -294,12 +303,11 @@ func TestNumbersMove(t *testing.T) {
 func TestSameSampleTwiceIsNoStandstill(t *testing.T) {
 	ctx := browser(t)
 	server := newFake("")
-	s := httptest.NewServer(Handler(func() Snapshot {
+	s := serve(t, Handler(func() Snapshot {
 		s := server.snapshot()
 		s.TimeMS, s.Messages = s.TimeMS/2000*2000, s.TimeMS/2000*2000 // 1000 a second, told every other second
 		return s
 	}, every))
-	defer s.Close()
 	open(t, ctx, s.URL)
 	says(t, ctx, "messages", "1,000")
 	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`
@@ -313,8 +321,7 @@ func TestSameSampleTwiceIsNoStandstill(t *testing.T) {
 func TestDraining(t *testing.T) {
 	ctx := browser(t)
 	server := newFake("")
-	s := httptest.NewServer(Handler(server.snapshot, every))
-	defer s.Close()
+	s := serve(t, Handler(server.snapshot, every))
 	open(t, ctx, s.URL)
 	require.True(t, evaluate[bool](t, ctx, `document.getElementById("banner").hidden`))
 	server.change(func(s *Snapshot) { s.Draining, s.Connections = true, 77 })
@@ -334,8 +341,7 @@ func TestLostStreamShowsAndRecovers(t *testing.T) {
 			ctx := browser(t)
 			server := newFake("")
 			g := &gate{Handler: Handler(server.snapshot, every)}
-			s := httptest.NewServer(g)
-			defer s.Close()
+			s := serve(t, g)
 			open(t, ctx, s.URL)
 			says(t, ctx, "deliveries", " M")
 
@@ -359,8 +365,7 @@ func TestLostStreamShowsAndRecovers(t *testing.T) {
 func TestSilenceShows(t *testing.T) {
 	ctx := browser(t)
 	server := newFake("")
-	s := httptest.NewServer(Handler(server.snapshot, time.Hour))
-	defer s.Close()
+	s := serve(t, Handler(server.snapshot, time.Hour))
 	open(t, ctx, s.URL)
 	says(t, ctx, "state", "lost")
 }
@@ -369,8 +374,7 @@ func TestChat(t *testing.T) {
 	ctx := browser(t)
 	room := newChatServer(t)
 	server := newFake(room.url())
-	s := httptest.NewServer(Handler(server.snapshot, every))
-	defer s.Close()
+	s := serve(t, Handler(server.snapshot, every))
 	one, two := ctx, anotherPage(t, ctx)
 	said := complaints(one)
 	for _, page := range []context.Context{one, two} {
@@ -415,11 +419,9 @@ func TestChat(t *testing.T) {
 
 func TestChatWithoutAServerSaysSo(t *testing.T) {
 	ctx := browser(t)
-	closed := httptest.NewServer(http.NotFoundHandler()) // answers, but not to the upgrade
-	defer closed.Close()
+	closed := serve(t, http.NotFoundHandler()) // answers, but not to the upgrade
 	server := newFake("ws" + strings.TrimPrefix(closed.URL, "http"))
-	s := httptest.NewServer(Handler(server.snapshot, every))
-	defer s.Close()
+	s := serve(t, Handler(server.snapshot, every))
 	open(t, ctx, s.URL)
 	says(t, ctx, "chat-state", "trying again")
 	says(t, ctx, "log", "refused")
@@ -433,8 +435,7 @@ func TestChatWithoutAServerSaysSo(t *testing.T) {
 func TestFitsEveryScreen(t *testing.T) {
 	ctx := browser(t)
 	server := newFake("")
-	s := httptest.NewServer(Handler(server.snapshot, every))
-	defer s.Close()
+	s := serve(t, Handler(server.snapshot, every))
 	open(t, ctx, s.URL)
 	says(t, ctx, "losses", "too many")
 	for _, width := range []int64{320, 390, 768, 1024, 1280, 1920} {
@@ -461,8 +462,7 @@ func TestScreenshots(t *testing.T) {
 		server.snapshot()
 	}
 	g := &gate{Handler: Handler(server.snapshot, 5*time.Millisecond)}
-	s := httptest.NewServer(g)
-	defer s.Close()
+	s := serve(t, g)
 	shoot := func(name string, width, height int64, scheme string) {
 		var picture []byte
 		require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(width, height),
