@@ -34,7 +34,7 @@ var Labs = []Lab{
 		Builds: "a level-triggered loop over raw sockets, no goroutine per connection", From: "EventLoop"},
 	{ID: "03", Name: "eventloop", Title: "The reusable loop", Hours: "8 to 12", Points: 100, Built: true, Needs: []string{"02"},
 		Builds: "the edge-triggered loop every later lab stands on", From: "EventLoop, parseMessages, Send, handleWrite, handleClose"},
-	{ID: "04", Name: "reactor", Title: "Many loops", Needs: []string{"03"},
+	{ID: "04", Name: "reactor", Title: "Many loops", Hours: "8 to 10", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "main and sub reactors, ownership, a timing wheel, EMFILE, drain", From: "Reactor"},
 	{ID: "05", Name: "backpressure", Title: "A channel that pushes back", Needs: []string{"01"},
 		Builds: "a bounded priority channel with watermarks and credit", From: "Channel"},

@@ -10,7 +10,7 @@ import (
 	"github.com/asynclab/asynclab/harness/spec"
 )
 
-const acceptSection = "Step 3: an acceptor that hands off"
+const acceptSection = "Step 4: an acceptor that hands off"
 
 var acceptRules = []spec.Rule[Subject]{
 	{

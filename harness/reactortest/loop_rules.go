@@ -49,7 +49,7 @@ var loopRules = []spec.Rule[Subject]{
 		Check: shutdownIsRepeatable,
 	},
 	{
-		Name: "NothingIsLeft", Group: "loops", Points: 3, Section: loopSection,
+		Name: "NothingIsLeft", Group: "loops", Points: 3, Section: tableSection,
 		Why: "After Shutdown no descriptor, no goroutine and no thread's descriptor table is left. A table that stays keeps every socket open that was copied into it: their peers never see an end.",
 		Hints: [3]string{
 			"List what New, Listen and Run make, for each loop and for the acceptor. Who gives each of them back, and also when New fails half-way?",

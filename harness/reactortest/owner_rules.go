@@ -10,7 +10,7 @@ import (
 	"github.com/asynclab/asynclab/harness/spec"
 )
 
-const ownerSection = "Step 4: ownership and sends"
+const ownerSection = "Step 5: ownership and sends"
 
 var ownerRules = []spec.Rule[Subject]{
 	{

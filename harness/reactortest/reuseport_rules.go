@@ -10,7 +10,7 @@ import (
 	"github.com/asynclab/asynclab/harness/spec"
 )
 
-const reuseportSection = "Step 5: a listener for each loop"
+const reuseportSection = "Step 3: a listener for each loop"
 
 var reuseportRules = []spec.Rule[Subject]{
 	{

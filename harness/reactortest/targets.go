@@ -3,11 +3,13 @@ package reactortest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/asynclab/asynclab/harness/bench"
 	"github.com/asynclab/asynclab/harness/load"
+	"github.com/asynclab/asynclab/harness/meter"
 	"github.com/asynclab/asynclab/harness/spec"
 )
 
@@ -75,6 +77,68 @@ var targets = []spec.Target[Subject]{
 		},
 		Measure: wheelAllocs,
 	},
+	{
+		Name: "strategies", Title: "CPU time to let a client in, with its first message, by strategy", Section: "Targets",
+		Why:  "The hand-off costs a queue and a wake-up for each connection, SO_REUSEPORT neither; what it costs instead is evenness. Both figures beside each other are the reason to have a choice.",
+		Unit: "µs/connection", Goal: spec.Shown,
+		Hints: [3]string{
+			"It is only shown. What makes one strategy dearer than another?",
+			"The acceptor's goroutine is another one than the loop's: each hand-off may wake it.",
+			"Compare `\"reuseport\" µs` with `\"least\" µs`, and the fullest loops.",
+		},
+		Measure: compareStrategies,
+	},
+}
+
+// compareStrategies has 10,000 clients come to four loops, with each strategy.
+// Every one has a message echoed. The figure is that of round robin.
+func compareStrategies(r *spec.Run, s Subject) (spec.Sample, error) {
+	const clients, loops = 10_000, 4
+	sample := spec.Sample{Also: map[string]float64{}}
+	for _, strategy := range strategies {
+		o := echoing(loops)
+		o.Accept = strategy
+		sv, err := serve(r, s, o)
+		if err != nil {
+			return spec.Sample{}, err
+		}
+		cost, counts, err := admission(r, sv, clients)
+		if err != nil {
+			return spec.Sample{}, in(strategy, err)
+		}
+		micros := float64(cost.Microseconds()) / clients
+		if strategy == strategies[0] {
+			sample.Value = micros
+		}
+		sample.Also[strategy+" µs"] = micros
+		sample.Also[strategy+" fullest loop %"] = 100 * float64(slices.Max(counts)) / clients
+		if err := sv.shutdown(); err != nil {
+			return spec.Sample{}, err
+		}
+	}
+	return sample, nil
+}
+
+// admission has clients connect, and returns what that cost the server and how
+// many each loop got.
+func admission(r *spec.Run, sv *serving, clients int) (cost time.Duration, counts []int, err error) {
+	before, err := meter.Self()
+	if err != nil {
+		return 0, nil, err
+	}
+	var after meter.Sample
+	var failed error
+	result, err := load.Spawn(r.Context(), load.Config{Addr: sv.addr, Conns: clients, Wire: load.Framed}, load.Hooks{Connected: func() {
+		after, failed = meter.Self()
+		counts = sv.Connections()
+	}})
+	if err := errors.Join(err, failed, result.Faults.Err()); err != nil {
+		return 0, nil, err
+	}
+	if result.Connected != clients {
+		return 0, nil, fmt.Errorf("%d of %d clients were let in", result.Connected, clients)
+	}
+	return before.Until(after).CPU(), counts, nil
 }
 
 // echoing is the handler that targets are measured with.

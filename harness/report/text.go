@@ -3,7 +3,9 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,7 +63,25 @@ func (x Text) TargetLine(t Target) string {
 	if t.Figure == nil {
 		return line
 	}
-	return line + "\n" + x.dim.Render("      "+figures(t))
+	line += "\n" + x.dim.Render("      "+figures(t))
+	if also := further(t); also != "" {
+		line += "\n" + x.dim.Render("      "+also)
+	}
+	return line
+}
+
+// further puts what else a figure without a bound came with in words, as of the
+// last round.
+func further(t Target) string {
+	if t.Goal != string(Shown) || len(t.Rounds) == 0 {
+		return ""
+	}
+	also := t.Rounds[len(t.Rounds)-1].Also
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(also)) {
+		parts = append(parts, name+" "+Number(also[name]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // figures puts a target's numbers in words.

@@ -154,7 +154,7 @@ func TestABaselineWithoutTheFigureIsNotTheStudentsFault(t *testing.T) {
 
 func TestCommandsThatCannotRunSayWhatToDoAndExitWith2(t *testing.T) {
 	for want, args := range map[string][]string{
-		"planned but not built yet": {"check", "04"},
+		"planned but not built yet": {"check", "16"},
 		"the labs are 01-blocking":  {"check", "99"},
 		"SIDE=solutions":            {"check", "01", "--side", "mine"},
 		"unknown flag":              {"check", "--wrong"},
