@@ -1,0 +1,3 @@
+package websocket
+
+// Ping and pong go here (step 6).

@@ -1,0 +1,3 @@
+package websocket
+
+// unmask goes here (step 4).

@@ -1,0 +1,3 @@
+package websocket
+
+// Text that comes in pieces goes here (step 7).

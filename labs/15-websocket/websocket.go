@@ -1,0 +1,107 @@
+// Package websocket is the server's side of RFC 6455 by hand: a state machine
+// that bytes go into and frames come out of, and a server that puts one on each
+// connection of an event loop.
+//
+// Read the files in this order: websocket.go (what a connection is), request.go
+// and handshake.go (how it begins), frame.go and mask.go (what is on the wire),
+// message.go and utf8.go (what comes in), control.go and close.go (pings, and
+// how it ends), send.go (what goes out), server.go (sockets and clocks).
+package websocket
+
+import (
+	"net/http"
+	"time"
+)
+
+// Options is the configuration of WebSocket connections; many share one, and
+// nobody changes it meanwhile. Callbacks not needed may be nil. They run inside
+// Data and End, on the goroutine that called those.
+type Options struct {
+	// OnRequest decides on a handshake that is correct so far: 0 accepts it,
+	// an HTTP status of 400 or more refuses it. target is the request's path
+	// and query, header its fields (Origin among them); both are its own to
+	// keep. A browser lets any page connect to any server, so a server that
+	// knows its users by their cookies must look at Origin (RFC 6455, 10.2).
+	// nil accepts everything.
+	OnRequest func(c *Conn, target string, header http.Header) (status int)
+
+	// OnOpen is called when the 101 has been written; messages may be sent.
+	OnOpen func(c *Conn)
+
+	// OnMessage is called for each whole message. payload is valid until it
+	// returns, and is overwritten afterwards. A text message is valid UTF-8.
+	OnMessage func(c *Conn, text bool, payload []byte)
+
+	// OnClose is called once for each OnOpen, last, when the transport has
+	// ended. code and reason are the peer's; 1005 for a close frame without a
+	// code, 1006 when none came, and what we sent when the peer broke the
+	// rules (RFC 6455, 7.1.5 and 7.4.1).
+	OnClose func(c *Conn, code int, reason string)
+
+	// Protocols are the subprotocols spoken, the best first. The first that
+	// the client offers, too, is chosen; none in common is no error.
+	Protocols []string
+
+	// MaxMessage bounds a message's payload, in bytes, however many frames it
+	// comes in; a longer one ends the connection with 1009 before it is kept.
+	// 0 means 1 MiB.
+	MaxMessage int
+
+	// MaxHeader bounds the request, in bytes; a longer one is answered 431.
+	// 0 means 8 KiB.
+	MaxHeader int
+
+	// HandshakeTimeout bounds the time until the request is whole, and
+	// CloseTimeout that from our last word to the end of the transport. A
+	// Server keeps them; a Conn has no clock. 0 means 10 s and 5 s.
+	HandshakeTimeout, CloseTimeout time.Duration
+}
+
+// Transport is what a connection writes to. The connections of labs 03 and 04
+// have these methods.
+type Transport interface {
+	Write(p []byte) (int, error) // queues all of p, copied, or nothing and returns an error
+	Close() error                // ends it when what is queued is sent
+	Abort(err error)             // ends it at once
+}
+
+// Conn is the server's side of one WebSocket: a state machine without a socket,
+// a goroutine or a clock. Bytes go in through Data; frames come out through the
+// Transport, and events through Options. It belongs to one goroutine.
+//
+// It costs 112 bytes, and no buffer unless a message is under way that did
+// not arrive in one piece.
+type Conn struct {
+	// Yours to add: its state, what it knows of the frame and of the message
+	// under way. A server has a hundred thousand of these, so mind the size.
+}
+
+// New returns a connection on which nothing has arrived yet. The transport is
+// its own to write to, but for Close and Abort, which the owner may call, too.
+func New(o *Options, t Transport) *Conn {
+	return &Conn{} // step 1
+}
+
+// Data takes bytes as they arrive, in pieces of any size, and returns how many
+// of them it has consumed. What it has not, an incomplete head of a frame or of
+// the request, or a control frame, comes again in front of the next bytes: at
+// most MaxHeader of them, or 131. It may change data (unmask in place), but
+// keeps no reference.
+func (c *Conn) Data(data []byte) (consumed int) {
+	return len(data) // step 1
+}
+
+// Protocol is the subprotocol that was chosen, "" if none.
+func (c *Conn) Protocol() string {
+	return "" // step 2
+}
+
+// SetValue keeps v with the connection, for Value to return.
+func (c *Conn) SetValue(v any) {
+	// step 1
+}
+
+// Value is what SetValue was given last, nil at first.
+func (c *Conn) Value() any {
+	return nil // step 1
+}
