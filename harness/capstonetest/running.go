@@ -197,7 +197,11 @@ func (s *running) until(what string, ok func(stats) bool) error {
 	var last stats
 	var failed error
 	err := s.r.Until(what, func() bool {
-		last, failed = s.stats()
+		now, err := s.stats()
+		if s.r.Context().Err() != nil {
+			return false // the deadline has cut this look short: what counts is the last whole one
+		}
+		last, failed = now, err
 		return failed != nil || ok(last)
 	})
 	if failed != nil {
