@@ -15,7 +15,7 @@ const windowSection = "Step 2: the window"
 
 var windowRules = []spec.Rule[lab]{
 	{
-		Name: "WaitsForTheMissingOne", Group: "window", Points: 5, Section: windowSection,
+		Name: "WaitsForTheMissingOne", Group: "window", Points: 4, Section: windowSection,
 		Why: "What comes too early waits in the window. The moment the missing message comes, it and everything behind it that is there goes out, in that same Push: nobody else is going to call.",
 		Hints: [3]string{
 			"After you delivered the message that was missing, where is the one behind it?",
@@ -25,7 +25,7 @@ var windowRules = []spec.Rule[lab]{
 		Check: waitsForTheMissingOne,
 	},
 	{
-		Name: "DropsPendingDuplicates", Group: "window", Points: 4, Section: windowSection,
+		Name: "DropsPendingDuplicates", Group: "window", Points: 3, Section: windowSection,
 		Why: "Two copies with one number are one message, and the first one that was taken is it. A second copy that takes the first one's place makes the buffer own something else than it has told its caller.",
 		Hints: [3]string{
 			"What does your store do when the slot is not empty?",
