@@ -69,6 +69,10 @@ func asksAgainWithBackoff(r *spec.Run, l lab) error {
 	s.asks("")
 	s.advance(1070 * ms)
 	s.asks("2")
+	r.Step("an Advance that comes when all times have passed gives up, and does not ask")
+	s.at(2000 * ms).push(5)
+	s.advance(2200 * ms)
+	s.asks("")
 	return s.err
 }
 

@@ -2,6 +2,7 @@ package orderingtest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ type stream struct {
 
 	seen  []string // deliveries and losses since the last sees
 	lost  run      // the last one of seen, while it is a loss
-	asked []string // requests since the last asks
+	asked []uint32 // numbers asked for since the last asks
 }
 
 // run is the numbers from first to last; n is 0 when there are none.
@@ -118,7 +119,9 @@ func (s *stream) lose(first uint32, n int) {
 
 func (s *stream) request(first uint32, n int) {
 	defer s.enter(fmt.Sprintf("Request(%d, %d)", first, n))()
-	s.asked = append(s.asked, run{first, n}.String())
+	for k := range uint32(min(max(n, 0), 5000)) {
+		s.asked = append(s.asked, first+k)
+	}
 	if s.onRequest != nil {
 		s.onRequest(first, n)
 	}
@@ -196,12 +199,22 @@ func (s *stream) sees(want string) {
 	s.seen, s.lost = s.seen[:0], run{}
 }
 
-// asks expects the requests since the last asks.
+// asks expects the numbers asked for since the last asks, in whatever calls and
+// order, as in "1..3 5".
 func (s *stream) asks(want string) {
 	if s.err != nil {
 		return
 	}
-	if got := strings.Join(s.asked, " "); got != want {
+	slices.Sort(s.asked)
+	var runs []string
+	for i := 0; i < len(s.asked); {
+		g := run{s.asked[i], 1}
+		for i++; i < len(s.asked) && s.asked[i] == g.first+uint32(g.n); i++ {
+			g.n++
+		}
+		runs = append(runs, g.String())
+	}
+	if got := strings.Join(runs, " "); got != want {
 		s.fail(fmt.Sprintf("at %v requests for: %s", s.now, orNothing(want)), "they were for: %s", orNothing(got))
 	}
 	s.asked = s.asked[:0]
