@@ -57,7 +57,7 @@ soak: ## the reference 50 times in a row with two CPU hogs beside it [LAB= SIDE=
 demo: ## the finished server under up to 100,000 clients, live, for a minute [SIDE=labs]
 	$(heavy) demo --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(json) $(ARGS)
 
-storm: ## the finished server on its worst day, two minutes: kills, resets, half-open handshakes, garbage [SIDE=labs]
+storm: ## the finished server on its worst day, three minutes: kills, resets, half-open handshakes, garbage, slow readers [SIDE=labs]
 	$(heavy) storm --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(ARGS)
 
 peers: ## the reference beside seven other WebSocket servers (downloads them; 20 minutes) [ARGS="-rounds 1"]

@@ -240,7 +240,10 @@ func (v *variant) drain(ctx context.Context, first bool) error {
 				close(stopped)
 			})
 			if v.fault != "loops drain before the acceptor has stopped" {
-				<-stopped
+				select {
+				case <-stopped:
+				case <-v.loops[0].ended: // by force, and what was posted is not run
+				}
 			}
 			for _, l := range v.loops {
 				l.post(func() { l.drain() })

@@ -19,8 +19,9 @@ import (
 	"github.com/asynclab/asynclab/harness/report"
 )
 
-// A storm is the worst day of a server, in two minutes: while a room goes on,
-// other clients are killed, reset, half open, and talk garbage.
+// A storm is the worst day of a server, in three minutes: while a room goes
+// on, other clients are killed, reset, half open, and talk garbage. And then a
+// hundred of them do not read.
 type storm struct {
 	server *server
 	out    io.Writer
@@ -32,6 +33,9 @@ const (
 	stormResets   = 20_000
 	stormHalfOpen = 1000
 	stormGarbage  = 1000
+
+	slowRoom   = 5000
+	slowSilent = 100
 )
 
 func stormCommand() *cobra.Command {
@@ -108,6 +112,36 @@ func (m *storm) run(ctx context.Context) error {
 	}
 	fmt.Fprintf(m.out, "%s deliveries, none missing, doubled or out of order; latency p99 %s, p99.9 %s\n",
 		report.Number(float64(room.Deliveries)), millis(room.P99), millis(room.P999))
+	return m.slowReaders(ctx)
+}
+
+// slowReaders broadcasts to a large room with and without members that never
+// read, in turns, and compares what the others see.
+func (m *storm) slowReaders(ctx context.Context) error {
+	fmt.Fprintf(m.out, "\na room of %d, 20 messages of 1 KB a second; in turns with %d members that never read\n", slowRoom, slowSilent)
+	for range 3 {
+		for _, silent := range []int{0, slowSilent} {
+			var begin, end meter.Sample
+			var failed error
+			sample := func(into *meter.Sample) func() {
+				return func() {
+					var err error
+					*into, err = meter.Process(m.server.pid())
+					failed = errors.Join(failed, err)
+				}
+			}
+			r, err := load.Spawn(ctx, load.Config{Addr: m.server.addr, Wire: load.WebSocket, Conns: slowRoom, Rooms: 1, Silent: silent, Payload: 1 << 10, Rate: 20, Window: 10 * time.Second},
+				load.Hooks{Connected: sample(&begin), Done: sample(&end)})
+			if err := errors.Join(err, failed, r.Faults.Err()); err != nil {
+				return fmt.Errorf("%d members of which %d never read: %w", slowRoom, silent, err)
+			}
+			if r.Gaps > 0 {
+				return fmt.Errorf("%d members of which %d never read: the others miss %d messages", slowRoom, silent, r.Gaps)
+			}
+			fmt.Fprintf(m.out, "  %3d never read: p50 %s, p99 %s, p99.9 %s for the others, none missing; RSS %s, at the end %s\n", silent,
+				millis(r.P50), millis(r.P99), millis(r.P999), megabytes(begin.RSS), megabytes(end.RSS))
+		}
+	}
 	return nil
 }
 
