@@ -11,6 +11,7 @@ lab = @[ -x $(bin) ] || echo 'compiling the lab command: this once it takes a mo
 	go build -tags light -o $(bin) ./harness/cmd/lab && $(bin)
 heavy = @[ -x $(bin)-heavy ] || echo "building the lab command (only the first time takes long)"; go build -o $(bin)-heavy ./harness/cmd/lab && $(bin)-heavy
 side = --side $(SIDE)
+step = $(if $(STEP),--step $(STEP))
 json = $(if $(JSON),--json)
 yes = $(if $(YES),--yes)
 
@@ -21,11 +22,11 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 	@echo "  LAB=03 (or 3, eventloop) names the lab; SIDE=solutions looks at the reference"
 
-check: ## build, check every rule, measure the targets, count the points [LAB= SIDE= JSON=1 ALL=1 TARGETS=0|1]
-	$(lab) check $(LAB) $(side) $(json) $(if $(ALL),--all) $(if $(filter 0,$(TARGETS)),--no-targets) $(if $(filter 1,$(TARGETS)),--targets) $(ARGS)
+check: ## build, check every rule, measure the targets, count the points [LAB= STEP= SIDE= JSON=1 ALL=1 TARGETS=0|1]
+	$(lab) check $(LAB) $(side) $(step) $(json) $(if $(ALL),--all) $(if $(filter 0,$(TARGETS)),--no-targets) $(if $(filter 1,$(TARGETS)),--targets) $(ARGS)
 
-watch: ## check the rules again whenever you save a file [LAB=]
-	$(lab) watch $(LAB) $(ARGS)
+watch: ## check the rules again whenever you save a file [LAB= STEP=]
+	$(lab) watch $(LAB) $(step) $(ARGS)
 
 hint: ## the next hint for the first check that failed [LAB=]
 	$(lab) hint $(LAB) $(ARGS)

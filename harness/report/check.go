@@ -1,6 +1,10 @@
 package report
 
-import "time"
+import (
+	"regexp"
+	"strconv"
+	"time"
+)
 
 // Outcome is a whole check in one word.
 type Outcome string
@@ -14,6 +18,7 @@ const (
 	NotVetted      Outcome = "vet error"       // go vet refuses the package, though every rule passed
 	TooNoisy       Outcome = "inconclusive"    // nothing failed, but a target could not be decided
 	TargetsSkipped Outcome = "rules passed"    // every rule passed, targets were not asked for
+	StepsPassed    Outcome = "steps passed"    // every rule of the steps that were asked for passed
 	JudgeBroken    Outcome = "broken"          // the judge did not work: not the student's fault
 )
 
@@ -46,6 +51,7 @@ type Check struct {
 	NoRaceDetector string `json:"no_race_detector,omitempty"`
 
 	Message string   `json:"message,omitempty"` // why there are no rules to look at
+	NotRun  string   `json:"not_run,omitempty"` // why some rules were not run, when others were
 	Faults  []Fault  `json:"faults,omitempty"`  // of the compiler or go vet
 	Rules   []Rule   `json:"rules"`             // in the suite's order
 	Targets []Target `json:"targets"`           // in the suite's order
@@ -68,6 +74,19 @@ type Explained struct {
 	Hints   []string `json:"hints"`   // from nudge to near-code
 	Verdict Verdict  `json:"verdict"`
 	Finding
+}
+
+var stepNumber = regexp.MustCompile(`^Step (\d+)`)
+
+// Step is the number of the handout's step that the check belongs to, 0 if it
+// belongs to none.
+func (e *Explained) Step() int {
+	m := stepNumber.FindStringSubmatch(e.Section)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
 }
 
 // A Finding is what was seen when it failed. Empty when it did not.
@@ -154,6 +173,9 @@ func (c *Check) Conclude() {
 	if c.Outcome == "" {
 		c.Outcome = outcome(seen, len(c.Faults) > 0)
 	}
+	if c.Outcome == TargetsSkipped && c.NotRun != "" {
+		c.Outcome = StepsPassed
+	}
 	c.Exit = c.Outcome.exit()
 }
 
@@ -175,7 +197,7 @@ func outcome(seen map[Verdict]bool, vetFaults bool) Outcome {
 
 func (o Outcome) exit() int {
 	switch o {
-	case AllPoints, TargetsSkipped:
+	case AllPoints, TargetsSkipped, StepsPassed:
 		return ExitPassed
 	case TooNoisy:
 		return ExitInconclusive

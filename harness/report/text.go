@@ -170,6 +170,9 @@ func (x Text) Summary(c *Check, all bool) string {
 		x.failure(&b, c, first)
 	}
 	x.others(&b, c, first, all)
+	if c.NotRun != "" {
+		fmt.Fprintf(&b, "\n%s\n", prose(c.NotRun))
+	}
 	if len(c.Rules) > 0 {
 		fmt.Fprintf(&b, "\n%s\n", x.points(c))
 	}
@@ -183,7 +186,7 @@ func (x Text) points(c *Check) string {
 	line := fmt.Sprintf("%d of %d points", c.Points, c.OutOf)
 	style := x.bad
 	switch c.Outcome {
-	case AllPoints, TargetsSkipped:
+	case AllPoints, TargetsSkipped, StepsPassed:
 		style = x.good
 	case TooNoisy:
 		style = x.warn

@@ -225,7 +225,7 @@ func TestWatchChecksAndWaits(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
 	out := &watchUntil{text: "watching " + fake("skeleton").Folder, end: end}
-	require.NoError(t, c.watch(ctx, fake("skeleton"), out))
+	require.NoError(t, c.watch(ctx, fake("skeleton"), 0, out))
 	require.Contains(t, out.String(), "not implemented: start at labs/01-blocking/README.md, step 1")
 	all, err := c.history().Entries()
 	require.NoError(t, err)
@@ -242,4 +242,36 @@ func TestWhoIsMeasuredFirstAlternatesAlsoAgainstItself(t *testing.T) {
 		require.Equal(t, want.Figure, target.Rounds[i].Figure)
 		require.Equal(t, want.Baseline, target.Rounds[i].Baseline)
 	}
+}
+
+func TestAStepIsCheckedWithThoseBeforeIt(t *testing.T) {
+	t.Parallel()
+	c := testClone(t)
+	r, out := check(t, c, fake("steps"), checkOptions{step: 1})
+	require.Equal(t, report.StepsPassed, r.Outcome)
+	require.Equal(t, report.ExitPassed, r.Exit)
+	require.Equal(t, report.NotRun, r.Rules[1].Verdict)
+	require.Contains(t, out, "a step after 1 was not run")
+	r, _ = check(t, c, fake("steps"), checkOptions{step: 2})
+	require.Equal(t, report.SomeFailed, r.Outcome)
+}
+
+func TestPatienceEndsForLaterStepsOnly(t *testing.T) {
+	rule := func(section string, v report.Verdict, millis int64) *report.Rule {
+		r := &report.Rule{Explained: report.Explained{Section: section, Verdict: v}}
+		r.Millis = millis
+		return r
+	}
+	k := &checker{report: &report.Check{}}
+	var p patience
+	p.saw(rule("Step 1: a", report.Passed, 600_000))
+	p.saw(rule("Step 3: c", report.Failed, 29_000))
+	require.False(t, k.leftOut(rule("Step 4: d", "", 0), &p))
+	p.saw(rule("Step 2: b", report.Hang, 60_000))
+	require.False(t, k.leftOut(rule("Step 2: b", "", 0), &p))
+	require.Empty(t, k.report.NotRun)
+	require.True(t, k.leftOut(rule("Step 3: c", "", 0), &p))
+	require.Contains(t, k.report.NotRun, "the steps after 2 were not run")
+	k.o.all = true
+	require.False(t, k.leftOut(rule("Step 3: c", "", 0), &p))
 }

@@ -46,6 +46,8 @@ func (c clone) whatNext(r *report.Check, s side) []string {
 		return []string{"close other programs and run again: " + again}
 	case report.TargetsSkipped:
 		return []string{"measure the targets too: " + again}
+	case report.StepsPassed:
+		return []string{"go on with the next step in " + s.Handout + "; all checks and the targets: " + again}
 	case report.AllPoints:
 		return append([]string{"see your code beside the reference: make compare LAB=" + s.Lab}, nextLab(s)...)
 	case report.JudgeBroken:

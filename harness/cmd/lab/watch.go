@@ -12,7 +12,8 @@ import (
 )
 
 func watchCommand() *cobra.Command {
-	return &cobra.Command{
+	step := 0
+	cmd := &cobra.Command{
 		Use:   "watch [LAB]",
 		Short: "check the rules again whenever you save a file; q ends it",
 		Args:  cobra.MaximumNArgs(1),
@@ -32,14 +33,16 @@ func watchCommand() *cobra.Command {
 			ctx, quit := context.WithCancel(cmd.Context())
 			defer quit()
 			defer keys(ctx, cmd.InOrStdin(), quit)()
-			return c.watch(ctx, s, cmd.OutOrStdout())
+			return c.watch(ctx, s, step, cmd.OutOrStdout())
 		},
 	}
+	stepFlag(cmd, &step)
+	return cmd
 }
 
 // watch checks s now and after each change, until ctx ends. A change during a
 // check ends that check: its answer is about code that is gone.
-func (c clone) watch(ctx context.Context, s side, out io.Writer) error {
+func (c clone) watch(ctx context.Context, s side, step int, out io.Writer) error {
 	changed, how := changes(ctx, c.path(s.Folder))
 	for ctx.Err() == nil {
 		if isTerminal(out) {
@@ -47,7 +50,7 @@ func (c clone) watch(ctx context.Context, s side, out io.Writer) error {
 		}
 		run, stop := context.WithCancel(ctx)
 		done := make(chan error, 1)
-		go func() { done <- c.watchOnce(run, s, out) }()
+		go func() { done <- c.watchOnce(run, s, step, out) }()
 		select {
 		case <-changed:
 			stop()
@@ -72,8 +75,8 @@ func (c clone) watch(ctx context.Context, s side, out io.Writer) error {
 }
 
 // watchOnce checks the rules, those first that failed the last time.
-func (c clone) watchOnce(ctx context.Context, s side, out io.Writer) error {
-	o := checkOptions{noTargets: true, watched: true, first: map[string]bool{}}
+func (c clone) watchOnce(ctx context.Context, s side, step int, out io.Writer) error {
+	o := checkOptions{noTargets: true, step: step, watched: true, first: map[string]bool{}}
 	if last, err := c.readReport(s); err == nil {
 		for _, r := range last.Rules {
 			o.first[r.Name] = r.Verdict.Bad() && r.Verdict != report.NotYet
