@@ -52,7 +52,7 @@ func closeDeliversTheRest(r *spec.Run, l lab) error {
 		return s.err
 	}
 	r.Step("a consumer that is full when the stream is closed")
-	s = open(r, l, Options{Window: 16, GapTimeout: time.Second})
+	s = open(r, l, Options{Window: 16, RetryAfter: time.Second})
 	s.room = 1
 	s.push(0, 1, 3, 4)
 	s.close()
@@ -60,6 +60,7 @@ func closeDeliversTheRest(r *spec.Run, l lab) error {
 	s.sleeps("the stream is closed")
 	s.advance(time.Hour)
 	s.sees("")
+	s.asks("")
 	s.refuses(l.Closed, 2)
 	s.resume(2)
 	s.sees("1 lost 2 3 full 4")

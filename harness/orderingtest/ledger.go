@@ -87,21 +87,34 @@ func (b *ledger) depart(i int, at time.Duration) {
 	}
 }
 
-// tick is one millisecond: arrivals, the deadline, the consumer. It returns
+// tick is one millisecond: the deadline, what arrives, the consumer. It returns
 // false when nothing is left to happen.
 func (b *ledger) tick() bool {
+	if at, ok := b.Deadline(); ok && at <= b.now {
+		b.do("Advance", func() { b.Advance(b.now) })
+	}
+	b.punctual()
 	for len(b.air) > 0 && b.air[0].at <= b.now && b.err == nil {
 		b.push(heap.Pop(&b.air).(arrival).number)
-	}
-	at, waiting := b.Deadline()
-	if b.err == nil && waiting && at <= b.now {
-		b.advance()
 	}
 	if b.err == nil && b.full && b.rnd.Float64() < 0.5 {
 		b.full = false
 		b.do("Resume", func() { b.Resume(b.now) })
 	}
+	_, waiting := b.Deadline()
 	return len(b.air) > 0 || waiting || b.full
+}
+
+// punctual looks for a number that should have been given up: the buffer is
+// advanced by its own deadlines, so here a late one shows.
+func (b *ledger) punctual() {
+	if b.err != nil || b.full || b.next >= b.head || b.o.GapTimeout == 0 || b.copies[b.next] != 0 {
+		return
+	}
+	if due := b.born[b.next] + b.o.GapTimeout; b.now >= due {
+		b.last = fmt.Sprintf("at %v: nothing but what Deadline asked for", b.now)
+		b.fail(fmt.Sprintf("number %d to be given up at %v, when it had been missing for %v", b.seq(b.next), due, b.o.GapTimeout), "at %v it has not been", b.now)
+	}
 }
 
 // do calls the buffer and looks at the books.
@@ -173,18 +186,6 @@ func (b *ledger) window() int {
 		return 1024
 	}
 	return b.o.Window
-}
-
-// advance is called at the buffer's own deadline: if that is late, an expired
-// gap is found here.
-func (b *ledger) advance() {
-	b.do("Advance", func() { b.Advance(b.now) })
-	if b.err != nil || b.full || b.next >= b.head || b.o.GapTimeout == 0 {
-		return
-	}
-	if born := b.born[b.next]; b.copies[b.next] == 0 && b.now >= born+b.o.GapTimeout {
-		b.fail(fmt.Sprintf("number %d to be given up %v after %v, when it was first known to be missing", b.seq(b.next), b.o.GapTimeout, born), "at %v it has not been", b.now)
-	}
 }
 
 func (b *ledger) deliver(seq uint32, m Message) bool {

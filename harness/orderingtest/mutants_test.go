@@ -79,6 +79,7 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "Close waits for gaps", Rule: "CloseDeliversTheRest", Says: `it saw: 0$`},
 	{Name: "Close forgets a full consumer", Rule: "CloseDeliversTheRest", Says: `see: 1 lost 2 3 full 4; it saw: nothing`},
 	{Name: "takes after Close", Rule: "CloseDeliversTheRest", Says: `ErrClosed; it returned nil`},
+	{Name: "asks after Close", Rule: "CloseDeliversTheRest", Says: `requests for: nothing; they were for: 2`},
 	{Name: "a goroutine for each", Rule: "NothingRunsByItself", Says: `1000 buffers brought 1000 goroutines`},
 	{Name: "starts its own timer", Rule: "NothingRunsByItself", Says: `see: nothing; it saw: lost 0 1|DATA RACE`},
 

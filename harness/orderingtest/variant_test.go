@@ -115,15 +115,15 @@ func (v *variant) Push(now time.Duration, seq uint32, m Message) error {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 	}
-	if v.closed && v.fault != "takes after Close" {
-		return errClosed
-	}
 	v.tell(now)
 	if v.fault == "keeps what it delivered" {
 		v.kept = append(v.kept, m)
 	}
-	if v.o.Slide && !v.older(seq, v.next) && int(seq-v.next) >= v.o.Window {
-		v.slide(seq)
+	if v.o.Slide && !v.closed && !v.older(seq, v.next) && int(seq-v.next) >= v.o.Window {
+		v.slide(seq) // a callback may close the stream
+	}
+	if v.closed && v.fault != "takes after Close" {
+		return errClosed
 	}
 	if err := v.judge(seq, m); err != nil {
 		return err
@@ -264,7 +264,7 @@ func (v *variant) run() {
 			if v.giveUp(); v.fault == "gives up one number for each Advance" {
 				return
 			}
-		case v.sliding && v.next == v.head && v.older(v.next, v.floor):
+		case v.sliding && !v.closed && v.next == v.head && v.older(v.next, v.floor):
 			v.leap()
 		default:
 			return
@@ -395,6 +395,9 @@ func (v *variant) request() {
 	var due []uint32
 	for i := range v.missing {
 		g := &v.missing[i]
+		if v.closed && v.fault != "asks after Close" {
+			break
+		}
 		if v.clock < g.ask || v.expired(*g) && v.fault != "asks before it gives up" || v.fault == "asks for the first gap only" && g.seq-v.next > 2 {
 			continue
 		}
