@@ -720,5 +720,30 @@ func countsWhatHappens(r *spec.Run, p Program) error {
 		}
 	}
 	b.Close()
-	return s.until("1 connection when one has left", func(d stats) bool { return d.Connections == 1 })
+	if err := s.until("1 connection when one has left", func(d stats) bool { return d.Connections == 1 }); err != nil {
+		return err
+	}
+	return countsBytes(s)
+}
+
+// countsBytes looks at an echo, whose way out is not a room's.
+func countsBytes(s *running) error {
+	const size = 10_000
+	c, err := s.dial("/echo")
+	if err != nil {
+		return err
+	}
+	before, err := s.stats()
+	if err != nil {
+		return err
+	}
+	if err := say(c, strings.Repeat("x", size)); err != nil {
+		return err
+	}
+	if err := expect(c, "the sender", strings.Repeat("x", size)); err != nil {
+		return err
+	}
+	return s.until(fmt.Sprintf("an echo of %d bytes to be counted as so many bytes in, and out", size), func(d stats) bool {
+		return d.BytesIn >= before.BytesIn+size && d.BytesOut >= before.BytesOut+size
+	})
 }

@@ -67,6 +67,7 @@ var mutants = []spec.Mutant[Program]{
 	{Name: "goes away with 1000", Rule: "DrainSaysGoingAway", Says: `1001`},
 	{Name: "drops what is queued at the end", Rule: "DrainSaysGoingAway", Says: `before the end|1001 behind`},
 	{Name: "drains for ever", Rule: "DrainForces", Says: `end although`},
+	{Name: "counts no bytes of an echo", Rule: "CountsWhatHappens", Says: `bytes in, and out`},
 	{Name: "counts no messages", Rule: "CountsWhatHappens", Says: `10 messages`},
 	{Name: "no metrics", Rule: "CountsWhatHappens", Says: `/metrics`},
 	{Name: "always drops the oldest", Rule: "DropsTheNewest", Says: `hole|dropped, and counted`},

@@ -172,6 +172,8 @@ func (s *running) tcp() (*net.TCPConn, error) {
 // stats is what /api/stats says, as far as the rules look.
 type stats struct {
 	Connections, Accepted, Rooms, Messages, Deliveries int64
+	BytesIn                                            int64 `json:"bytes_in"`
+	BytesOut                                           int64 `json:"bytes_out"`
 	Refused                                            struct{ Total, Rate, Address int64 }
 	Drops                                              struct {
 		Oldest, Newest, Disconnected int64

@@ -44,6 +44,7 @@ type standin struct {
 	draining  bool
 
 	accepted, messages, deliveries            atomic.Int64
+	bytesIn, bytesOut                         atomic.Int64
 	oldest, newest, disconnected, limited     atomic.Int64
 	refusedTotal, refusedRate, refusedAddress atomic.Int64
 }
@@ -306,6 +307,7 @@ func (g *guest) read(s *standin) {
 		}
 		g.hear()
 		s.messages.Add(1)
+		s.bytesIn.Add(int64(len(p)))
 		if s.publishRate > 0 {
 			now := time.Now()
 			tokens = min(float64(s.burst), tokens+s.publishRate*now.Sub(refilled).Seconds())
@@ -426,6 +428,9 @@ func (g *guest) write(s *standin) {
 				return
 			}
 			s.deliveries.Add(1)
+			if s.fault != "counts no bytes of an echo" || g.room != "" {
+				s.bytesOut.Add(int64(len(it.payload)))
+			}
 		}
 		select {
 		case <-g.wake:
@@ -466,6 +471,7 @@ func (s *standin) adminHandler() http.Handler {
 		}
 		json.NewEncoder(w).Encode(map[string]any{
 			"connections": conns, "rooms": rooms, "accepted": s.accepted.Load(), "messages": messages, "deliveries": s.deliveries.Load(),
+			"bytes_in": s.bytesIn.Load(), "bytes_out": s.bytesOut.Load(),
 			"refused": map[string]any{"total": s.refusedTotal.Load(), "rate": s.refusedRate.Load(), "address": s.refusedAddress.Load()},
 			"drops":   map[string]any{"oldest": s.oldest.Load(), "newest": s.newest.Load(), "disconnected": s.disconnected.Load(), "publish_rate": s.limited.Load()},
 		})

@@ -27,8 +27,9 @@ type outbox struct {
 // means that it will not be sent. It never waits.
 func (c *client) queue(frame []byte, shared bool) error {
 	if c.out == nil {
-		_, err := c.conn.Write(frame)
+		n, err := c.conn.Write(frame)
 		if !errors.Is(err, eventloop.ErrQueueFull) {
+			c.shard.counts.bytesOut.Add(int64(n))
 			return err
 		}
 		c.out = &outbox{}
@@ -52,7 +53,6 @@ func (c *client) queueBurst(burst []byte, batch []delivery) (n int64) {
 	}
 	for _, d := range batch {
 		if c.phase == present && c.queue(d.frame, true) == nil {
-			c.shard.counts.bytesOut.Add(int64(len(d.frame)))
 			n++
 		}
 	}
@@ -90,9 +90,11 @@ func (c *client) push(frame []byte) error {
 func (c *client) drain() {
 	c.heard = c.shard.ticks
 	for c.out != nil && len(c.out.frames) > 0 {
-		if _, err := c.conn.Write(c.out.frames[0]); err != nil {
+		n, err := c.conn.Write(c.out.frames[0])
+		if err != nil {
 			return // full again: drain will be called again; or closed
 		}
+		c.shard.counts.bytesOut.Add(int64(n))
 		c.out.pop(c.shard)
 	}
 	bye := c.out != nil && c.out.bye
