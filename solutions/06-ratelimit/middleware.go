@@ -1,0 +1,32 @@
+package ratelimit
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Middleware asks before each request whether it may go on. Where it may, next
+// answers it. Where it may not, the answer is 429 Too Many Requests (RFC 6585)
+// with Retry-After (RFC 9110, section 10.2.3): retry in whole seconds, rounded
+// up, at least 1. ask is called once for each request, on its goroutine.
+//
+//	ratelimit.Middleware(func(r *http.Request) (bool, time.Duration) {
+//		return limiter.Allow(), limiter.Delay(1)
+//	}, next)
+func Middleware(ask func(r *http.Request) (ok bool, retry time.Duration), next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ok, retry := ask(r)
+		if ok {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Retry-After", strconv.FormatInt(seconds(retry), 10))
+		http.Error(w, "too many requests: wait as long as Retry-After says", http.StatusTooManyRequests)
+	})
+}
+
+// seconds rounds up: who comes back earlier is refused again.
+func seconds(d time.Duration) int64 {
+	return max(1, int64((d+time.Second-1)/time.Second))
+}
