@@ -36,7 +36,7 @@ var answerRules = []spec.Rule[lab]{
 		Check: onRequestDecides,
 	},
 	{
-		Name: "SubprotocolIsChosen", Group: "handshake", Points: 2, Section: answerSection,
+		Name: "SubprotocolIsChosen", Group: "handshake", Points: 1, Section: answerSection,
 		Why: "A client that offers subprotocols must be told which was chosen, and fails if it is told one that it has not offered. The server's order decides. None in common: no field in the answer.",
 		Hints: [3]string{
 			"Whose order counts when both have several?",

@@ -14,7 +14,7 @@ const closeSection = "Step 8: the close"
 
 var closeRules = []spec.Rule[lab]{
 	{
-		Name: "CloseIsEchoed", Group: "close", Points: 3, Section: closeSection,
+		Name: "CloseIsEchoed", Group: "close", Points: 2, Section: closeSection,
 		Why: "A close frame is answered by one with the same code; then the server ends the transport, so that it is the client who knows that both have said goodbye (RFC 6455, 5.5.1 and 7.1.1; Autobahn's case 7).",
 		Hints: [3]string{
 			"What do you send when a close frame comes, and what do you do then?",
@@ -24,7 +24,7 @@ var closeRules = []spec.Rule[lab]{
 		Check: closeIsEchoed,
 	},
 	{
-		Name: "CloseCodesAreChecked", Group: "close", Points: 2, Section: closeSection,
+		Name: "CloseCodesAreChecked", Group: "close", Points: 1, Section: closeSection,
 		Why: "A close frame's payload is nothing, or a code of 2 bytes and a reason in UTF-8. 1005, 1006 and 1015 never travel, and most other numbers have no meaning: 1002; a reason that is no UTF-8: 1007 (RFC 6455, 7.4).",
 		Hints: [3]string{
 			"Which of 0, 999, 1004, 1005, 1006, 1015, 2999 do you send back as if they were right?",
@@ -34,7 +34,7 @@ var closeRules = []spec.Rule[lab]{
 		Check: closeCodesAreChecked,
 	},
 	{
-		Name: "NothingBehindTheClose", Group: "close", Points: 2, Section: closeSection,
+		Name: "NothingBehindTheClose", Group: "close", Points: 1, Section: closeSection,
 		Why: "The close frame is the last one a peer sends. Whatever stands behind it, in the same packet or the next, is neither delivered nor answered, and a second close is not answered again.",
 		Hints: [3]string{
 			"What does your loop over frames do after a close frame?",
@@ -44,7 +44,7 @@ var closeRules = []spec.Rule[lab]{
 		Check: nothingBehindTheClose,
 	},
 	{
-		Name: "CloseWaitsForThePeer", Group: "close", Points: 3, Section: closeSection,
+		Name: "CloseWaitsForThePeer", Group: "close", Points: 2, Section: closeSection,
 		Why: "Close says goodbye first and then waits for the peer's goodbye before it ends the transport: what the peer had sent until then is not reset on its way. Nothing is delivered any more, no ping is answered, and only one close frame is ever written.",
 		Hints: [3]string{
 			"After your close frame, which frames of the peer's still matter?",

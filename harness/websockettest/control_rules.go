@@ -11,7 +11,7 @@ const controlSection = "Step 6: control frames"
 
 var controlRules = []spec.Rule[lab]{
 	{
-		Name: "PingsAreAnswered", Group: "control", Points: 3, Section: controlSection,
+		Name: "PingsAreAnswered", Group: "control", Points: 2, Section: controlSection,
 		Why: "A ping is answered by a pong with the same payload, at once and each by itself; a pong that nobody asked for is a sign of life and nothing else (RFC 6455, 5.5.2 and 5.5.3; Autobahn's case 2).",
 		Hints: [3]string{
 			"What is in your pong?",
@@ -31,7 +31,7 @@ var controlRules = []spec.Rule[lab]{
 		Check: controlFramesComeBetween,
 	},
 	{
-		Name: "ControlFramesAreShort", Group: "control", Points: 2, Section: controlSection,
+		Name: "ControlFramesAreShort", Group: "control", Points: 1, Section: controlSection,
 		Why: "A control frame has at most 125 bytes and is never fragmented (RFC 6455, 5.5): 1002. That is what lets you wait for the whole of one without a buffer.",
 		Hints: [3]string{
 			"What do you do with a ping of 126 bytes? With a ping without FIN?",

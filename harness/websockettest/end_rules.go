@@ -24,7 +24,7 @@ var endRules = []spec.Rule[lab]{
 		Check: shutdownSaysGoingAway,
 	},
 	{
-		Name: "ShutdownEndsInTime", Group: "shutdown", Points: 2, Section: serverSection,
+		Name: "ShutdownEndsInTime", Group: "shutdown", Points: 1, Section: serverSection,
 		Why: "A peer that never answers must not keep the server alive: CloseTimeout ends that connection, and the context all of them. Before Run, or twice, Shutdown returns, too.",
 		Hints: [3]string{
 			"What does Shutdown wait for, and what if it never comes?",
@@ -34,7 +34,7 @@ var endRules = []spec.Rule[lab]{
 		Check: shutdownEndsInTime,
 	},
 	{
-		Name: "NothingIsLeft", Group: "shutdown", Points: 2, Section: serverSection,
+		Name: "NothingIsLeft", Group: "shutdown", Points: 1, Section: serverSection,
 		Why: "A server that is made and ended a thousand times, in tests for one, leaves no descriptor, no goroutine, and no connection without its OnClose.",
 		Hints: [3]string{
 			"Which goroutine or timer outlives its connection?",

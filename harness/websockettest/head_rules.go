@@ -11,7 +11,7 @@ const headSection = "Step 3: the head of a frame"
 
 var headRules = []spec.Rule[lab]{
 	{
-		Name: "LengthsOfAllForms", Group: "frames", Points: 3, Section: headSection,
+		Name: "LengthsOfAllForms", Group: "frames", Points: 2, Section: headSection,
 		Why: "A length has 7 bits, or 16 or 64 behind the marks 126 and 127, big-endian (RFC 6455, 5.2). The sizes at which the form changes are where parsers break. In the order of the Autobahn suite this is case 1.",
 		Hints: [3]string{
 			"Which of the sizes 125, 126, 65535, 65536 goes wrong?",
@@ -31,7 +31,7 @@ var headRules = []spec.Rule[lab]{
 		Check: lengthsAreMinimal,
 	},
 	{
-		Name: "ReservedBitsAreRefused", Group: "frames", Points: 2, Section: headSection,
+		Name: "ReservedBitsAreRefused", Group: "frames", Points: 1, Section: headSection,
 		Why: "RSV1 to RSV3 belong to extensions. None was agreed on, so a frame that has one set means something that you do not understand: 1002 (RFC 6455, 5.2; Autobahn's case 3).",
 		Hints: [3]string{
 			"What do you do with the bits 0x70 of the first byte?",
@@ -41,7 +41,7 @@ var headRules = []spec.Rule[lab]{
 		Check: reservedBitsAreRefused,
 	},
 	{
-		Name: "ReservedOpcodesAreRefused", Group: "frames", Points: 2, Section: headSection,
+		Name: "ReservedOpcodesAreRefused", Group: "frames", Points: 1, Section: headSection,
 		Why: "Opcodes 3 to 7 and 11 to 15 have no meaning yet: 1002, not a guess (RFC 6455, 5.2; Autobahn's case 4).",
 		Hints: [3]string{
 			"What is the default of your switch over opcodes?",
@@ -61,7 +61,7 @@ var headRules = []spec.Rule[lab]{
 		Check: clientsMustMask,
 	},
 	{
-		Name: "CutsChangeNothing", Group: "frames", Points: 3, Section: headSection,
+		Name: "CutsChangeNothing", Group: "frames", Points: 2, Section: headSection,
 		Why: "A head has 2 to 14 bytes, and TCP may cut between any two. What the connection does must depend on the bytes alone, never on how they came: consume nothing of a head that is not whole, and everything else at once.",
 		Hints: [3]string{
 			"Which of your branches reads data[i] without having looked at len(data)?",

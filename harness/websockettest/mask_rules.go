@@ -21,7 +21,7 @@ var maskRules = []spec.Rule[lab]{
 		Check: maskIsTakenOff,
 	},
 	{
-		Name: "MaskGoesOnAcrossCuts", Group: "mask", Points: 3, Section: maskSection,
+		Name: "MaskGoesOnAcrossCuts", Group: "mask", Points: 2, Section: maskSection,
 		Why: "A payload that comes in pieces goes on with the mask where the last piece has stopped. Starting again with byte 0 is right for one piece in four, so it passes many a test.",
 		Hints: [3]string{
 			"The first piece has 5 bytes. With which byte of the mask does the second begin?",

@@ -19,7 +19,7 @@ var memoryRules = []spec.Rule[lab]{
 		Check: claimsCostNothing,
 	},
 	{
-		Name: "PayloadIsConsumedAsItComes", Group: "memory", Points: 2, Section: messageSection,
+		Name: "PayloadIsConsumedAsItComes", Group: "memory", Points: 1, Section: messageSection,
 		Why: "What Data leaves unconsumed the loop has to keep, show again, and bound. An incomplete head is 13 bytes at most, a control frame 131; the payload of a message is yours as soon as it is there.",
 		Hints: [3]string{
 			"What do you return while a frame's payload is incomplete?",
@@ -39,7 +39,7 @@ var memoryRules = []spec.Rule[lab]{
 		Check: wholeFramesCostNoAllocation,
 	},
 	{
-		Name: "IdleConnectionsHoldNoBuffer", Group: "memory", Points: 2, Section: messageSection,
+		Name: "IdleConnectionsHoldNoBuffer", Group: "memory", Points: 1, Section: messageSection,
 		Why: "Of 100,000 connections nearly all are idle. A connection whose request and messages are dealt with holds its struct, and no buffer that a burst has made large.",
 		Hints: [3]string{
 			"What does a connection still refer to when its last message is delivered?",

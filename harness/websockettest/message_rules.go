@@ -13,7 +13,7 @@ const messageSection = "Step 5: messages and fragments"
 
 var messageRules = []spec.Rule[lab]{
 	{
-		Name: "FramesBehindTheRequest", Group: "messages", Points: 2, Section: messageSection,
+		Name: "FramesBehindTheRequest", Group: "messages", Points: 1, Section: messageSection,
 		Why: "A client need not wait for the 101 to arrive before its first frame is under way, and a proxy may put both into one packet. What stands behind the request's empty line is the first frame.",
 		Hints: [3]string{
 			"How much do you say you have consumed when the request is whole?",
@@ -43,7 +43,7 @@ var messageRules = []spec.Rule[lab]{
 		Check: fragmentsMustContinue,
 	},
 	{
-		Name: "LargeMessages", Group: "messages", Points: 2, Section: messageSection,
+		Name: "LargeMessages", Group: "messages", Points: 1, Section: messageSection,
 		Why: "Messages of megabytes come in hundreds of reads and, from some clients, in thousands of fragments. They must arrive whole, and in a time that grows with their size, not with its square (Autobahn's cases 9 and 10).",
 		Hints: [3]string{
 			"How often is a byte of a 16 MiB message copied before it is delivered?",
@@ -53,7 +53,7 @@ var messageRules = []spec.Rule[lab]{
 		Check: largeMessages,
 	},
 	{
-		Name: "MessagesHaveALimit", Group: "messages", Points: 3, Section: messageSection,
+		Name: "MessagesHaveALimit", Group: "messages", Points: 2, Section: messageSection,
 		Why: "MaxMessage bounds a message, however many frames it comes in; exactly so many bytes are allowed. A longer one ends with 1009 by the head that makes it too long, before its payload is kept.",
 		Hints: [3]string{
 			"When do you know that a fragmented message is too long?",

@@ -14,7 +14,7 @@ const requestSection = "Step 1: the request"
 
 var requestRules = []spec.Rule[lab]{
 	{
-		Name: "RequestMayComeInPieces", Group: "handshake", Points: 3, Section: requestSection,
+		Name: "RequestMayComeInPieces", Group: "handshake", Points: 2, Section: requestSection,
 		Why: "TCP may cut a request anywhere, and a slow client does. Until its empty line is there, consume nothing, answer nothing; then ask OnRequest, once, with the path, the query and all fields.",
 		Hints: [3]string{
 			"What does your code do with half a header line?",
@@ -34,7 +34,7 @@ var requestRules = []spec.Rule[lab]{
 		Check: requestHasALimit,
 	},
 	{
-		Name: "BadRequestsAreRefused", Group: "handshake", Points: 3, Section: requestSection,
+		Name: "BadRequestsAreRefused", Group: "handshake", Points: 2, Section: requestSection,
 		Why: "A request line is a method, a target, a version, one space between them; a field is a name, a colon, a value. What is not so gets 400, another method than GET 405 (or 400). A space before the colon must be refused: two programs read such a line in two ways, and that is how requests are smuggled past a proxy (RFC 9112, 5.1).",
 		Hints: [3]string{
 			"What does strings.Fields make of two spaces in a row?",
@@ -54,7 +54,7 @@ var requestRules = []spec.Rule[lab]{
 		Check: strangeBytesDoNotGetThrough,
 	},
 	{
-		Name: "FieldsAreReadAsHTTP", Group: "handshake", Points: 2, Section: requestSection,
+		Name: "FieldsAreReadAsHTTP", Group: "handshake", Points: 1, Section: requestSection,
 		Why: "Field names and the words websocket and Upgrade are the same in any case of letters. Connection and Upgrade are lists, over several lines too, and proxies do write \"keep-alive, Upgrade\". Spaces around a value do not belong to it.",
 		Hints: [3]string{
 			"Does your server take Firefox's \"Connection: keep-alive, Upgrade\"?",
@@ -74,7 +74,7 @@ var requestRules = []spec.Rule[lab]{
 		Check: onlyAnUpgradeIsTaken,
 	},
 	{
-		Name: "KeyIsSixteenBytes", Group: "handshake", Points: 2, Section: requestSection,
+		Name: "KeyIsSixteenBytes", Group: "handshake", Points: 1, Section: requestSection,
 		Why: "Sec-WebSocket-Key is 16 bytes in base64, once (RFC 6455, 4.2.1). A request without one is not a WebSocket client's, so 400.",
 		Hints: [3]string{
 			"What does your server do with a key of 15 bytes, or none?",

@@ -23,7 +23,7 @@ var sendRules = []spec.Rule[lab]{
 		Check: sendWritesOneFrame,
 	},
 	{
-		Name: "PreparedFramesAreShared", Group: "sending", Points: 2, Section: sendSection,
+		Name: "PreparedFramesAreShared", Group: "sending", Points: 1, Section: sendSection,
 		Why: "A broadcast to 5,000 clients is one message. Encode it once with Prepare and give the same bytes to each with SendFrame, which writes them as they are and changes nothing.",
 		Hints: [3]string{
 			"Is what Prepare returns a copy of the payload, or does it refer to it?",
@@ -43,7 +43,7 @@ var sendRules = []spec.Rule[lab]{
 		Check: pingHasALimit,
 	},
 	{
-		Name: "SendNeedsAnOpenConnection", Group: "sending", Points: 2, Section: sendSection,
+		Name: "SendNeedsAnOpenConnection", Group: "sending", Points: 1, Section: sendSection,
 		Why: "Before the 101 a frame would be part of the HTTP answer; behind a close frame it breaks the protocol. Send, SendFrame and Ping return an error then, and write nothing.",
 		Hints: [3]string{
 			"What does Send write while the request is not whole yet?",

@@ -17,7 +17,7 @@ const serverSection = "Step 10: sockets and clocks"
 
 var serverRules = []spec.Rule[lab]{
 	{
-		Name: "ServesAnotherClient", Group: "server", Points: 3, Section: serverSection,
+		Name: "ServesAnotherClient", Group: "server", Points: 2, Section: serverSection,
 		Why: "Two programs by one author may share a mistake. gorilla/websocket, a client that is not ours, must get back what it sends: text, binary, fragmented, from 0 bytes to 300 KB, on 20 connections at once.",
 		Hints: [3]string{
 			"Do the checks of steps 1 to 9 pass? Then what does your server do differently from them?",
@@ -27,7 +27,7 @@ var serverRules = []spec.Rule[lab]{
 		Check: servesAnotherClient,
 	},
 	{
-		Name: "ClosesWithAnotherClient", Group: "server", Points: 2, Section: serverSection,
+		Name: "ClosesWithAnotherClient", Group: "server", Points: 1, Section: serverSection,
 		Why: "A close must look right from both sides: the client sees the code, the server's OnClose sees what the client said, and the connection ends, whoever began.",
 		Hints: [3]string{
 			"Who closes the TCP connection, and when?",
@@ -47,7 +47,7 @@ var serverRules = []spec.Rule[lab]{
 		Check: postReachesConnections,
 	},
 	{
-		Name: "SlowHandshakesEnd", Group: "server", Points: 2, Section: serverSection,
+		Name: "SlowHandshakesEnd", Group: "server", Points: 1, Section: serverSection,
 		Why: "A client that opens connections and sends a request a byte a minute, or none, holds a descriptor each (\"slowloris\"). HandshakeTimeout ends what has not become a WebSocket in time, and no WebSocket.",
 		Hints: [3]string{
 			"When does the clock start, and what stops it?",
@@ -57,7 +57,7 @@ var serverRules = []spec.Rule[lab]{
 		Check: slowHandshakesEnd,
 	},
 	{
-		Name: "ClosesEndInTime", Group: "server", Points: 2, Section: serverSection,
+		Name: "ClosesEndInTime", Group: "server", Points: 1, Section: serverSection,
 		Why: "After our close frame we wait for the peer's, and some peers are gone or do not care. CloseTimeout bounds the wait; then the transport ends without it, and OnClose says 1006.",
 		Hints: [3]string{
 			"Who notices that the peer never answers?",
@@ -67,7 +67,7 @@ var serverRules = []spec.Rule[lab]{
 		Check: closesEndInTime,
 	},
 	{
-		Name: "GarbageTouchesNobody", Group: "server", Points: 2, Section: serverSection,
+		Name: "GarbageTouchesNobody", Group: "server", Points: 1, Section: serverSection,
 		Why: "A public port gets everything: port scanners, TLS hellos, resets in the middle of a frame. Each ends its own connection, with one OnClose for each OnOpen, and the others notice nothing.",
 		Hints: [3]string{
 			"Which bytes make your parser panic, or wait for ever?",

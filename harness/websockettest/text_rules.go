@@ -13,7 +13,7 @@ const textSection = "Step 7: UTF-8 as it comes"
 
 var textRules = []spec.Rule[lab]{
 	{
-		Name: "TextIsValidUTF8", Group: "text", Points: 3, Section: textSection,
+		Name: "TextIsValidUTF8", Group: "text", Points: 2, Section: textSection,
 		Why: "A text message is UTF-8 or ends the connection with 1007 (RFC 6455, 8.1; Autobahn's case 6). Overlong forms, surrogates and what lies above U+10FFFF are not UTF-8: they are how a filter is passed by one spelling and read as another. Binary messages are not looked at.",
 		Hints: [3]string{
 			"Which sequence is the first to go wrong: one cut short, one too long, a surrogate?",
@@ -33,7 +33,7 @@ var textRules = []spec.Rule[lab]{
 		Check: utf8IsCheckedAcrossCuts,
 	},
 	{
-		Name: "InvalidTextFailsFast", Group: "text", Points: 3, Section: textSection,
+		Name: "InvalidTextFailsFast", Group: "text", Points: 2, Section: textSection,
 		Why: "The first byte that nothing behind it can make right ends the connection: not the end of the fragment, nor of the message, which may be megabytes away or never come (Autobahn's case 6.4).",
 		Hints: [3]string{
 			"A frame announces 1,000 bytes, the tenth is 0xFF. When do you notice?",
