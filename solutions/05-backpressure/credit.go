@@ -98,6 +98,9 @@ func (c *Credit) Grant(n int) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
 	if n > MaxCredit-c.left {
 		return ErrOverflow
 	}

@@ -3,9 +3,10 @@ package backpressure
 // Stats is what a channel has done and holds. At every instant
 // Sent = Received + Queued + Shed + Rejected + Canceled + Evicted + Discarded.
 type Stats struct {
-	Queued  int // messages accepted and neither received nor dropped
-	Bytes   int // the sum of their sizes
-	Waiting int // Sends that wait for room; they are not in Sent yet
+	Queued    int // messages accepted and neither received nor dropped
+	Bytes     int // the sum of their sizes
+	Senders   int // Sends that wait for room; they are not in Sent yet
+	Receivers int // Receives that wait for a message
 
 	Sent      uint64 // messages that Send and TrySend have decided on, but for those after Close
 	Received  uint64 // messages that a receiver has got
@@ -26,8 +27,9 @@ func (c *Channel[T]) Stats() Stats {
 	s := c.counts
 	s.Queued, s.Bytes = c.queued, c.bytes
 	for l := range c.senders {
-		s.Waiting += c.senders[l].n
+		s.Senders += c.senders[l].n
 	}
+	s.Receivers = c.receivers.n
 	s.Resumes = c.raised / 2
 	s.SlowDowns = c.raised - s.Resumes
 	return s

@@ -24,7 +24,7 @@ type Window struct {
 	mu      sync.Mutex // guards the following
 	granted int        // what may still arrive: with the sender, or on its way in either direction
 	queued  int        // has arrived, and was not consumed
-	freed   int        // was consumed, and not granted again yet; below half of limit
+	freed   int        // was consumed, and not granted again yet; below half of limit, rounded up
 }
 
 // NewWindow returns a window of limit, from 1 to [MaxCredit], all of which is
@@ -56,8 +56,9 @@ func (w *Window) Arrive(n int) error {
 // Consume notes that n, at least 1, of what had arrived was consumed. It
 // returns what the caller has to tell the sender, whose Credit is granted that
 // much. Often that is 0: small grants are saved up, for each costs a message,
-// until they come to half of the limit. ErrOverrun says that less is queued:
-// nothing is noted.
+// until they come to half of the limit, rounded up. So a sender that acquires
+// at most half of the limit at once never waits for credit that is saved up
+// here. ErrOverrun says that less is queued: nothing is noted.
 func (w *Window) Consume(n int) (grant int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
