@@ -12,7 +12,7 @@ import (
 // wait in vain.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	flag.Set("test.parallel", "5")
+	flag.Set("test.parallel", "10")
 	os.Exit(m.Run())
 }
 
