@@ -55,6 +55,7 @@ var weathers = []weather{
 	{name: "all of it", count: 2000, delay: 60 * ms, loss: 0.1, dup: 0.1, slow: 0.3, o: Options{Window: 90, GapTimeout: 40 * ms, First: math.MaxUint32 - 999}},
 	{name: "all of it, with requests", count: 2000, delay: 30 * ms, loss: 0.2, dup: 0.1, slow: 0.2, o: Options{Window: 300, GapTimeout: 500 * ms, RetryAfter: 40 * ms, First: math.MaxUint32 - 1500}},
 	{name: "requests until it comes", count: 1000, delay: 10 * ms, loss: 0.3, o: Options{Window: 1000, RetryAfter: 20 * ms}},
+	{name: "gaps that only the end closes", count: 1000, delay: 30 * ms, loss: 0.05, slow: 0.3, o: Options{Window: 2000, First: math.MaxUint32 - 400}},
 	{name: "a window that slides", count: 2000, delay: 60 * ms, loss: 0.1, dup: 0.1, slow: 0.1, o: Options{Window: 30, Slide: true, GapTimeout: 70 * ms, First: math.MaxUint32 - 500}},
 }
 

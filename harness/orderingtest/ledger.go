@@ -159,6 +159,9 @@ func (b *ledger) verdict(i, copy, next int, err error) {
 		want = b.l.Duplicate
 		b.want.Duplicates++
 	case i-b.next >= b.window():
+		if b.o.Slide && !b.full {
+			b.fail(fmt.Sprintf("%s to move the window, which slides: the consumer has room", b.last), "next is %d still, and the window %d", b.seq(b.next), b.window())
+		}
 		want = b.l.Beyond
 		b.want.Refused++
 		b.copies[i] = 0

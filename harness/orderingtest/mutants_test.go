@@ -70,6 +70,7 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "asks for everything up to the last", Rule: "AsksOnlyForWhatIsMissing", Says: `1..2 4..6; they were for: 1..6`},
 	{Name: "asks for the first gap only", Rule: "AsksOnlyForWhatIsMissing", Says: `they were for: 1..2`},
 
+	{Name: "never slides", Rule: "SlideMakesRoom", Says: `Push\(9\) to return nil; it returned ErrBeyond`},
 	{Name: "slides to the new number", Rule: "SlideMakesRoom", Says: `see: lost 1 2; it saw: lost 1 2 lost 3`},
 	{Name: "slides over what waits", Rule: "SlideMakesRoom", Says: `lost 5..8 9 lost 10..12; it saw: lost 5..12`},
 	{Name: "slides under a full consumer", Rule: "SlideMakesRoom", Says: `see: full 21; it saw: full 21 full 21`},

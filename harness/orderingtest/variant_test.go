@@ -338,7 +338,7 @@ func (v *variant) lose(n int) {
 }
 
 func (v *variant) slide(seq uint32) {
-	if v.busy || v.full && v.fault != "slides under a full consumer" {
+	if v.fault == "never slides" || v.busy || v.full && v.fault != "slides under a full consumer" {
 		return
 	}
 	v.floor = seq - uint32(v.o.Window) + 1
