@@ -40,7 +40,7 @@ var Labs = []Lab{
 		Builds: "a bounded priority channel with watermarks and credit", From: "Channel"},
 	{ID: "06", Name: "ratelimit", Title: "Rates and limits", Needs: []string{"01"},
 		Builds: "a token bucket, an adaptive limiter, 429 middleware", From: "RateLimiter, AutoAdjust"},
-	{ID: "07", Name: "ordering", Title: "Putting messages in order", Needs: []string{"01"},
+	{ID: "07", Name: "ordering", Title: "Putting messages in order", Hours: "5 to 7", Points: 100, Built: true, Needs: []string{"01"},
 		Builds: "a reorder buffer with gaps, duplicates and retransmission", From: "OrderedChannel"},
 	{ID: "08", Name: "partition", Title: "Order by key", Needs: []string{"07"},
 		Builds: "per-key order over a fixed number of shards", From: "PartitionedChannel"},
