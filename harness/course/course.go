@@ -56,7 +56,7 @@ var Labs = []Lab{
 		Builds: "deadlines, backoff, budgets, hedging, a breaker, resume", From: "timeouts, reconnects, callbacks, retry"},
 	{ID: "14", Name: "queue", Title: "A durable log", Needs: []string{"05", "09"},
 		Builds: "segments, CRC, group commit, recovery, redelivery", From: "message queue"},
-	{ID: "15", Name: "websocket", Title: "RFC 6455 by hand", Needs: []string{"03"},
+	{ID: "15", Name: "websocket", Title: "RFC 6455 by hand", Hours: "10 to 14", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "handshake, incremental parser, fragmentation, close", From: "WebSocketServer"},
 	{ID: "capstone", Name: "capstone", Title: "100,000 connections", Hours: "12 to 20", Points: 100, Built: true, Needs: []string{"04", "15"},
 		Builds: "the broadcast server out of all of the above", From: "WebSocketServer"},

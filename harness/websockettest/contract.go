@@ -86,7 +86,8 @@ type Conn interface {
 	Ping(payload []byte) error
 
 	// Close writes a close frame, if none was written, and waits for the
-	// peer's before it ends the transport. Code 0 writes one without a code.
+	// peer's before it ends the transport. Code 0 writes one without a code. A
+	// reason has at most 123 bytes; what is longer is cut between characters.
 	// Before the handshake is done it ends the transport.
 	Close(code int, reason string) error
 

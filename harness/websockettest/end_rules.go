@@ -75,6 +75,7 @@ func shutdownSaysGoingAway(r *spec.Run, l lab) error {
 		if err := c.hearClose(1001, ""); err != nil {
 			return err
 		}
+		c.Close() // it has answered: a server may wait for this end, too
 	}
 	if err := last.expect("sent close 1001"); err != nil {
 		return err
@@ -91,6 +92,10 @@ func shutdownSaysGoingAway(r *spec.Run, l lab) error {
 	if err := last.write(in(byeBecause(1001, "me too"))); err != nil {
 		return err
 	}
+	if err := last.expectEnd("the server to end a connection whose peer has answered"); err != nil {
+		return err
+	}
+	last.Close()
 	if err, late := spec.Wait(r, "Shutdown to return when all have answered", ended); late != nil || err != nil {
 		return errors.Join(late, err)
 	}
