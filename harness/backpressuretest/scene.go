@@ -184,10 +184,10 @@ type call struct {
 	got   []int
 }
 
-func (c *call) result() (ended bool, err error, got []int) {
+func (c *call) result() (ended bool, got []int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ended, c.err, c.got
+	return c.ended, c.got, c.err
 }
 
 // start runs f with a context of its own, and waits until it has ended or
@@ -230,7 +230,7 @@ func (s *scene) startReceive(name string) *call {
 func (s *scene) waits(calls ...*call) {
 	synctest.Wait()
 	for _, c := range calls {
-		if ended, err, got := c.result(); ended {
+		if ended, got, err := c.result(); ended {
 			s.fail(c.what+" to wait", "it returned %v, %s", got, s.l.name(err))
 		}
 	}
@@ -240,7 +240,7 @@ func (s *scene) waits(calls ...*call) {
 func (s *scene) ends(want error, calls ...*call) {
 	synctest.Wait()
 	for _, c := range calls {
-		switch ended, err, _ := c.result(); {
+		switch ended, _, err := c.result(); {
 		case s.err != nil:
 		case !ended:
 			s.fail(fmt.Sprintf("%s to have returned %s", c.what, s.l.name(want)), "it still waits; %s", s.holds())
@@ -253,7 +253,7 @@ func (s *scene) ends(want error, calls ...*call) {
 // handed expects a receive to have got these messages.
 func (s *scene) handed(c *call, ids ...int) {
 	s.ends(nil, c)
-	if _, _, got := c.result(); s.err == nil && fmt.Sprint(got) != fmt.Sprint(ids) {
+	if _, got, _ := c.result(); s.err == nil && fmt.Sprint(got) != fmt.Sprint(ids) {
 		s.fail(fmt.Sprintf("%s to give %v", c.what, ids), "it gave %v", got)
 	}
 }

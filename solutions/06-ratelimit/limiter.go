@@ -86,6 +86,7 @@ func (l *Limiter) AllowN(n int) bool {
 			return false
 		}
 		l.mu.Lock() // the limit is just being changed, with mu held: wait for the next era
+		//lint:ignore SA2001 to have waited is all
 		l.mu.Unlock()
 	}
 }
