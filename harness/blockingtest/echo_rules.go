@@ -1,9 +1,11 @@
 package blockingtest
 
 import (
+	"fmt"
 	"io"
 	"runtime"
 	"sync/atomic"
+	"syscall"
 	"testing/synctest"
 	"time"
 
@@ -22,7 +24,17 @@ var echoRules = []spec.Rule[New]{
 		Check: echoesEveryByte,
 	},
 	{
-		Name: "ConnectionsDoNotMix", Group: "echo", Points: 8, Section: "Step 1: accept and echo",
+		Name: "OptionsAreChecked", Group: "echo", Points: 2, Section: "Step 1: accept and echo",
+		Why: "A negative bound or timeout is a mistake of the caller's. Taken as it is, it makes a server that never accepts, or ends each connection at once; the constructor is where it shows.",
+		Hints: [3]string{
+			"Which values of the three options make no sense?",
+			"Everything below 0; 0 itself means no bound.",
+			"if o.MaxConns < 0 || o.IdleTimeout < 0 || o.WriteTimeout < 0 { return nil, fmt.Errorf(...) }",
+		},
+		Check: optionsAreChecked,
+	},
+	{
+		Name: "ConnectionsDoNotMix", Group: "echo", Points: 6, Section: "Step 1: accept and echo",
 		Why: "Each connection needs a buffer of its own: between a Read and the end of its Write, the bytes in it are still owed to that peer.",
 		Hints: [3]string{
 			"Two peers are connected, and one gets the other's bytes. What do their goroutines share?",
@@ -51,6 +63,39 @@ func echoesEveryByte(r *spec.Run, new New) error {
 	for _, size := range []int{1, 100, 4095, 4096, 4097, 65536, 1 << 20} {
 		if err := echoOnce(r, addr, size); err != nil {
 			return err
+		}
+	}
+	for _, end := range []error{io.EOF, syscall.ECONNRESET} {
+		if err := lastBytes(r, new, end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastBytes has Read return bytes together with an error.
+func lastBytes(r *spec.Run, new New, end error) error {
+	ln := listen(r)
+	if _, err := serve(r, new, Options{}, ln); err != nil {
+		return err
+	}
+	r.Step("Read returns 20 bytes and, in the same call, the error %q", end)
+	sent := pattern(7, 20)
+	c := ln.dialEnding(sent, end)
+	if deadline, ok := r.Context().Deadline(); ok {
+		c.SetReadDeadline(deadline)
+	}
+	if err := expect(c, sent); err != nil {
+		return spec.Fail("bytes that come together with an error to be echoed before the end", "%v", err)
+	}
+	return nil
+}
+
+func optionsAreChecked(r *spec.Run, new New) error {
+	for _, o := range []Options{{MaxConns: -1}, {IdleTimeout: -time.Second}, {WriteTimeout: -1}} {
+		r.Step("New with %+v", o)
+		if _, err := new(o); err == nil {
+			return spec.Fail(fmt.Sprintf("an error from New for %+v", o), "it returned nil")
 		}
 	}
 	return nil

@@ -1,14 +1,26 @@
 package blockingtest
 
 import (
+	"flag"
+	"os"
 	"testing"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
 
+// TestMain lets more mutants run at a time than there are cores: most of them
+// wait in vain.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	flag.Set("test.parallel", "8")
+	os.Exit(m.Run())
+}
+
 func TestSuiteIsComplete(t *testing.T) { suite.Complete(t) }
 
 func TestAcceptsAnotherStyle(t *testing.T) { suite.Accepts(t, newVariant("")) }
+
+func TestAcceptsASmallBuffer(t *testing.T) { suite.Accepts(t, newVariant(small)) }
 
 func TestMutants(t *testing.T) {
 	var all []spec.Mutant[New]
@@ -29,6 +41,16 @@ var mutants = []spec.Mutant[New]{
 	{Name: "forgets to close at EOF", Rule: "EchoesEveryByte", Says: `end the connection`},
 	{Name: "shares a buffer", Rule: "ConnectionsDoNotMix", Says: `byte 0 of the answer|DATA RACE`},
 	{Name: "buffers without bound", Rule: "SlowReaderIsWaitedFor", Says: `took all 64 MiB`},
+	{Name: "drops what comes with an error", Rule: "EchoesEveryByte", Says: `together with an error`},
+	{Name: "drops what comes with a reset", Rule: "EchoesEveryByte", Says: `together with an error`},
+	{Name: "takes any timeout", Rule: "OptionsAreChecked", Says: `IdleTimeout:-1s.*returned nil`},
+	{Name: "ends the silent a second late", Rule: "IdleConnectionEnds", Says: `ended after 31s`},
+	{Name: "ends the stalled a second late", Rule: "StalledPeerEnds", Says: `closed after 11s`},
+	{Name: "pause begins at 10 ms", Rule: "AcceptErrorsPause", Says: `were \[10ms`},
+	{Name: "pause grows to 2 s", Rule: "AcceptErrorsPause", Says: `1\.28s`},
+	{Name: "pause grows by 5 ms", Rule: "AcceptErrorsPause", Says: `were \[5ms 10ms 15ms`},
+	{Name: "a lasting error ends the connections", Rule: "LastingErrorEndsServe", Says: `to go on`},
+	{Name: "second Shutdown does not wait", Rule: "ShutdownFinishesWhatIsInFlight", Says: `number \d returned <nil>`},
 	{Name: "no read deadline", Rule: "IdleConnectionEnds", Says: `an hour later`},
 	{Name: "read deadline set once", Rule: "IdleConnectionEnds", Says: `sends every 20 s`},
 	{Name: "no write deadline", Rule: "StalledPeerEnds", Says: `still open`},

@@ -24,6 +24,8 @@ type pipes struct {
 	clients  []net.Conn // the clients' ends
 	accepted int        // connections handed out
 	open     int        // of those, not closed by the server yet
+	closes   []time.Time
+	read     int // bytes the server has read, of all connections
 }
 
 // listen returns a listener whose first Accepts return the errors of script.
@@ -143,6 +145,60 @@ func (c *counted) Close() error {
 		c.p.mu.Lock()
 		defer c.p.mu.Unlock()
 		c.p.open--
+		c.p.closes = append(c.p.closes, time.Now())
 	})
 	return c.Conn.Close()
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	c.p.read += n
+	return n, err
+}
+
+// taken is how many bytes the server has read so far, of all connections.
+func (p *pipes) taken() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.read
+}
+
+// firstClose is when the server closed a connection for the first time; zero if
+// it has not.
+func (p *pipes) firstClose() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.closes) == 0 {
+		return time.Time{}
+	}
+	return p.closes[0]
+}
+
+// withEnd is a connection that returns its last bytes together with err, as
+// io.Reader permits.
+type withEnd struct {
+	net.Conn
+	last []byte
+	err  error
+}
+
+func (c *withEnd) Read(b []byte) (int, error) {
+	n := copy(b, c.last)
+	c.last = c.last[n:]
+	if len(c.last) > 0 {
+		return n, nil
+	}
+	return n, c.err
+}
+
+// dialEnding is dial; what the server reads is last and then err, at once.
+func (p *pipes) dialEnding(last []byte, err error) net.Conn {
+	client, server := net.Pipe()
+	p.mu.Lock()
+	p.clients = append(p.clients, client)
+	p.mu.Unlock()
+	p.waiting <- &counted{Conn: &withEnd{server, last, err}, p: p}
+	return client
 }

@@ -16,6 +16,9 @@ import (
 // the code below says what each does.
 type fault string
 
+// small is no fault: a buffer of 16 bytes is slow, and right.
+const small fault = "a small buffer"
+
 // variant is a right server in another style than the solution's: contexts in
 // place of a quit channel, a sync.Map in place of a locked one. With a fault it
 // is a mutant.
@@ -35,6 +38,15 @@ type variant struct {
 
 func newVariant(f fault) New {
 	return func(o Options) (Server, error) {
+		if o.MaxConns < 0 || (o.IdleTimeout < 0 || o.WriteTimeout < 0) && f != "takes any timeout" {
+			return nil, errors.New("variant: an option is negative")
+		}
+		if f == "ends the silent a second late" && o.IdleTimeout > 0 {
+			o.IdleTimeout += time.Second
+		}
+		if f == "ends the stalled a second late" && o.WriteTimeout > 0 {
+			o.WriteTimeout += time.Second
+		}
 		ctx, cancel := context.WithCancel(context.Background())
 		v := &variant{o: o, fault: f, ctx: ctx, cancel: cancel, shared: make([]byte, 4096)}
 		limit := o.MaxConns
@@ -57,7 +69,14 @@ func (v *variant) Serve(ln net.Listener) error {
 	v.work.Add(1)
 	v.gate.RUnlock()
 	defer v.work.Done()
-	pause := 5 * time.Millisecond
+	begin, limit := 5*time.Millisecond, time.Second
+	switch v.fault {
+	case "pause begins at 10 ms":
+		begin = 10 * time.Millisecond
+	case "pause grows to 2 s":
+		limit = 2 * time.Second
+	}
+	pause := begin
 	for {
 		select {
 		case v.slots <- struct{}{}:
@@ -67,7 +86,7 @@ func (v *variant) Serve(ln net.Listener) error {
 		c, err := ln.Accept()
 		if err == nil {
 			if v.fault != "pause never starts again" {
-				pause = 5 * time.Millisecond
+				pause = begin
 			}
 			v.accepted(c)
 			continue
@@ -79,6 +98,9 @@ func (v *variant) Serve(ln net.Listener) error {
 			return nil
 		}
 		if v.lasting(err) {
+			if v.fault == "a lasting error ends the connections" {
+				v.each(func(c *variantConn) { c.Close() })
+			}
 			return err
 		}
 		if v.fault == "spins on EMFILE" {
@@ -88,8 +110,12 @@ func (v *variant) Serve(ln net.Listener) error {
 		case <-time.After(pause):
 		case <-v.ctx.Done():
 		}
-		if v.fault != "pause does not grow" {
-			pause = min(2*pause, time.Second)
+		switch v.fault {
+		case "pause does not grow":
+		case "pause grows by 5 ms":
+			pause += begin
+		default:
+			pause = min(2*pause, limit)
 		}
 	}
 }
@@ -152,12 +178,18 @@ func (c *variantConn) serve() {
 
 func (c *variantConn) echo() {
 	buf := make([]byte, 4096)
-	if c.v.fault == "shares a buffer" {
+	switch c.v.fault {
+	case "shares a buffer":
 		buf = c.v.shared
+	case small:
+		buf = buf[:16]
 	}
 	for first := true; ; first = false {
 		c.beforeRead(first)
 		n, err := c.Read(buf)
+		if err != nil && (c.v.fault == "drops what comes with an error" || c.v.fault == "drops what comes with a reset" && !errors.Is(err, io.EOF)) {
+			return
+		}
 		if n > 0 {
 			if c.v.fault == "loses bytes above 1000" {
 				n = min(n, 1000)
@@ -266,6 +298,9 @@ func (v *variant) Shutdown(ctx context.Context) error {
 	v.gate.Unlock()
 	if again && v.fault == "second Shutdown panics" {
 		panic("close of closed channel")
+	}
+	if again && v.fault == "second Shutdown does not wait" {
+		return nil
 	}
 	if ln := v.ln.Load(); ln != nil && v.fault != "leaves the listener open" {
 		(*ln).Close()
