@@ -445,7 +445,7 @@ func (g *guest) write(s *standin) {
 				pinged = time.Now()
 				g.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
 			}
-			if s.fault == "everybody is a zombie" && silence > s.zombie/4 {
+			if s.fault == "everybody is a zombie" && silence >= s.heartbeat {
 				return
 			}
 		}
