@@ -98,8 +98,9 @@ type Buffer[T any] struct {
 // that are negative or too large.
 //
 // A stream that stays in order never needs more than these few hundred bytes.
-// The first message that must wait allocates the window: the size of a T and 17
-// bytes for each number. Nothing is allocated after that.
+// The first message that must wait allocates the window, rounded up to a power of
+// two: the size of a T and 17 bytes for each number. Nothing is allocated after
+// that.
 func New[T any](o Options[T]) (*Buffer[T], error) {
 	return nil, errors.New("not implemented: start at README.md, step 1")
 }
