@@ -1,0 +1,5 @@
+package partitiontest
+
+import "github.com/asynclab/asynclab/harness/spec"
+
+var targets = []spec.Target[lab]{}

@@ -1,0 +1,140 @@
+package ratelimittest
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynclab/asynclab/harness/spec"
+)
+
+const step8 = "Step 8: limit what is there at a time"
+
+var concurrencyRules = []spec.Rule[lab]{
+	{
+		Name: "InFlightIsBounded", Group: "concurrency", Points: 3, Section: step8,
+		Why: "The one promise: never more than the limit at a time, whoever asks at the same moment; and what is given back can be taken again.",
+		Hints: [3]string{
+			"What lies between your comparison and your addition?",
+			"A lock, or a compare-and-swap. Release gives back exactly one; without an Acquire it is a bug of the caller that must be heard.",
+			"if c.inFlight >= c.limit { return false }; c.inFlight++, both with mu held.",
+		},
+		Check: inFlightBounded,
+	},
+	{
+		Name: "QueueLowersTheLimit", Group: "concurrency", Points: 3, Section: step8,
+		Why: "What a server cannot work on waits in it: latency grows, throughput does not. The ratio of the latency to the best one says how many wait.",
+		Hints: [3]string{
+			"A request alone takes 10 ms; with 20 at a time each takes 20 ms. How many of the 20 wait?",
+			"limit * (1 - base/rtt). Below Low: one more. Above High: one less. In a window with a failure: a quarter less.",
+			"Collect the window's fastest latency; when max(16, limit) have ended, decide, and begin a new window.",
+		},
+		Check: queueLowers,
+	},
+}
+
+func inFlightBounded(r *spec.Run, l lab) error {
+	for i, o := range []ConcurrencyOptions{{Max: 0}, {Max: 10, Start: 11}, {Min: 5, Max: 4}, {Min: 5, Start: 4, Max: 10}, {Min: -1, Max: 10}, {Max: 10, Low: 7, High: 6}, {Max: 10, Low: -1, High: 6}} {
+		if _, err := l.Concurrency(o); err == nil {
+			return spec.Fail(fmt.Sprintf("options %d to be refused: %+v", i+1, o), "NewConcurrency returned no error")
+		}
+	}
+	c, err := l.Concurrency(ConcurrencyOptions{Min: 10, Start: 10, Max: 10})
+	if err != nil {
+		return err
+	}
+	r.Step("16 goroutines acquire and release a limit of 10, 2000 times each")
+	var inside, most atomic.Int64
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			for range 2000 {
+				if !c.Acquire() {
+					continue
+				}
+				n := inside.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				inside.Add(-1)
+				c.Release(ms, true)
+			}
+		})
+	}
+	all.Wait()
+	if most.Load() > 10 {
+		return spec.Fail("at most 10 at a time", "there were %d", most.Load())
+	}
+	if err := first(want("in flight when all have ended", 0, c.InFlight()), want("that can be acquired", 10, count(100, c.Acquire))); err != nil {
+		return err
+	}
+	r.Step("release 10, and once more")
+	for range 10 {
+		c.Release(ms, true)
+	}
+	panicked := func() (yes bool) {
+		defer func() { yes = recover() != nil }()
+		c.Release(ms, true)
+		return false
+	}()
+	return want("that a Release without an Acquire panics", true, panicked)
+}
+
+// batch acquires what the limit allows, at most demand, and releases it with
+// the latency of a server that can work on capacity of them at a time.
+func batch(c Concurrency, base time.Duration, capacity, demand int, ok bool) {
+	n := count(demand, c.Acquire)
+	rtt := base * time.Duration(max(n, capacity)) / time.Duration(capacity)
+	for range n {
+		c.Release(rtt, ok)
+	}
+}
+
+func queueLowers(r *spec.Run, l lab) error {
+	c, err := l.Concurrency(ConcurrencyOptions{Min: 2, Start: 2, Max: 1000})
+	if err != nil {
+		return err
+	}
+	settle := func(when string, base time.Duration, capacity, low, high int) error {
+		r.Step("%s: a server that works on %d at a time, %v each", when, capacity, base)
+		for range 2000 {
+			batch(c, base, capacity, 1000, true)
+		}
+		if n := c.Limit(); n < low || n > high {
+			return spec.Fail(fmt.Sprintf("%s: a limit between %d and %d", when, low, high), "it is %d", n)
+		}
+		return nil
+	}
+	// base is forgotten now and then and measured with the queue in place, so
+	// that the limit may stand some queues above capacity; not many times it.
+	if err := settle("first", 10*ms, 20, 20, 60); err != nil {
+		return err
+	}
+	before := c.Limit()
+	r.Step("a window in which one has failed")
+	for range 40 {
+		batch(c, 10*ms, 20, 1000, false)
+		if c.Limit() < before {
+			break
+		}
+	}
+	if now := c.Limit(); now != before*3/4 {
+		return spec.Fail(fmt.Sprintf("a window with failures to take a quarter off %d: %d", before, before*3/4), "the limit is %d", now)
+	}
+	r.Step("nobody comes but one at a time: the limit stays")
+	idle, err := l.Concurrency(ConcurrencyOptions{Min: 2, Start: 20, Max: 1000})
+	if err != nil {
+		return err
+	}
+	for range 5000 {
+		batch(idle, 10*ms, 20, 1, true)
+	}
+	if err := want("limit after 5000 requests, one at a time", 20, idle.Limit()); err != nil {
+		return err
+	}
+	r.Step("latencies of 0 are no measurement")
+	for range 5000 {
+		batch(idle, 0, 20, 1000, true)
+	}
+	return want("limit after windows without a measurement", 20, idle.Limit())
+}
