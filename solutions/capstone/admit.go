@@ -1,12 +1,14 @@
 package capstone
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
+
+	ratelimit "github.com/asynclab/asynclab/solutions/06-ratelimit"
 )
 
 // gate decides who may come in. It is asked when a connection is accepted; who
@@ -15,27 +17,33 @@ type gate struct {
 	total      int64 // immutable: connections at a time
 	perAddress int   // immutable: from one address; 0 is no limit
 
+	rate *ratelimit.Limiter // nil is no limit
+
 	inside atomic.Int64
 
 	mu        sync.Mutex
-	rate      *bucket            // guarded by mu; nil is no limit
 	addresses map[netip.Addr]int // guarded by mu: connections by address, if that is limited
 
 	refusedTotal, refusedRate, refusedAddress atomic.Int64
 }
 
-func newGate(c *Config) *gate {
+func newGate(c *Config) (*gate, error) {
 	g := &gate{total: int64(c.MaxConns), perAddress: c.ConnsPerAddress, addresses: map[netip.Addr]int{}}
-	if c.ConnRate > 0 {
-		g.rate = newBucket(c.ConnRate, max(1, int(c.ConnRate)))
+	if c.ConnRate == 0 {
+		return g, nil
 	}
-	return g
+	var err error
+	g.rate, err = ratelimit.New(ratelimit.Options{Rate: c.ConnRate, Burst: max(1, int(c.ConnRate))})
+	if err != nil {
+		return nil, fmt.Errorf("conn-rate: %w", err)
+	}
+	return g, nil
 }
 
 // enter returns 0 for who may come in, and otherwise the HTTP status that says
 // why not. Any goroutine.
 func (g *gate) enter(from net.Addr) (refusal int16) {
-	if !g.inTime() {
+	if g.rate != nil && !g.rate.Allow() {
 		g.refusedRate.Add(1)
 		return http.StatusTooManyRequests
 	}
@@ -58,15 +66,6 @@ func (g *gate) leave(from net.Addr, refusal int16) {
 		g.inside.Add(-1)
 		g.seat(address(from), -1)
 	}
-}
-
-func (g *gate) inTime() bool {
-	if g.rate == nil {
-		return true
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.rate.take(time.Now())
 }
 
 // seat takes or gives back a place of an address.
@@ -93,26 +92,4 @@ func address(a net.Addr) netip.Addr {
 		return tcp.AddrPort().Addr().Unmap()
 	}
 	return netip.Addr{}
-}
-
-// bucket is a token bucket: rate tokens a second flow in, burst of them fit.
-// It has no lock of its own.
-type bucket struct {
-	rate, burst, tokens float64
-	last                time.Time
-}
-
-func newBucket(rate float64, burst int) *bucket {
-	return &bucket{rate: rate, burst: float64(burst), tokens: float64(burst), last: time.Now()}
-}
-
-// take takes a token, if there is one.
-func (b *bucket) take(now time.Time) bool {
-	b.tokens = min(b.burst, b.tokens+b.rate*max(0, now.Sub(b.last).Seconds()))
-	b.last = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
 }

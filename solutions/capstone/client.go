@@ -8,6 +8,7 @@ import (
 	"time"
 
 	reactor "github.com/asynclab/asynclab/solutions/04-reactor"
+	ratelimit "github.com/asynclab/asynclab/solutions/06-ratelimit"
 	websocket "github.com/asynclab/asynclab/solutions/15-websocket"
 )
 
@@ -23,12 +24,12 @@ var (
 // It is what the WebSocket writes to (websocket.Transport), so that everything
 // that leaves, leaves through its outbox.
 type client struct {
-	shard *shard          // immutable
-	conn  *reactor.Conn   // immutable
-	ws    *websocket.Conn // immutable
-	room  *room           // nil for echo and before the handshake is done
-	out   *outbox         // nil while everything fits into the connection
-	rate  *bucket         // nil without a publish rate
+	shard *shard           // immutable
+	conn  *reactor.Conn    // immutable
+	ws    *websocket.Conn  // immutable
+	room  *room            // nil for echo and before the handshake is done
+	out   *outbox          // nil while everything fits into the connection
+	rate  ratelimit.Bucket // what it may publish, if that is limited
 
 	heard   uint32 // the shard's tick when something arrived last
 	place   int32  // among the shard's clients
@@ -141,9 +142,6 @@ func onOpen(ws *websocket.Conn) {
 	c := ws.Value().(*client)
 	config := &c.shard.server.config
 	c.phase, c.joined = present, true
-	if config.PublishRate > 0 {
-		c.rate = newBucket(config.PublishRate, config.PublishBurst)
-	}
 	c.conn.SetTimeout(config.Heartbeat)
 }
 
@@ -151,7 +149,7 @@ func onMessage(ws *websocket.Conn, text bool, payload []byte) {
 	c := ws.Value().(*client)
 	c.shard.counts.messages.Add(1)
 	switch {
-	case c.rate != nil && !c.rate.take(time.Now()):
+	case !c.mayPublish():
 		c.shard.counts.dropRate.Add(1)
 	case c.room != nil:
 		c.room.publish(c, text, payload)
@@ -160,6 +158,13 @@ func onMessage(ws *websocket.Conn, text bool, payload []byte) {
 			c.shard.counts.deliveries.Add(1)
 		}
 	}
+}
+
+// mayPublish takes a token from the client's bucket, if there is a limit: eight
+// bytes a client, and no lock.
+func (c *client) mayPublish() bool {
+	s := c.shard.server
+	return s.publishing == nil || c.rate.Take(s.publishing, time.Since(s.began), 1)
 }
 
 func onClose(ws *websocket.Conn, code int, _ string) {

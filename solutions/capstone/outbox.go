@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	eventloop "github.com/asynclab/asynclab/solutions/03-eventloop"
+	backpressure "github.com/asynclab/asynclab/solutions/05-backpressure"
 	websocket "github.com/asynclab/asynclab/solutions/15-websocket"
 )
 
@@ -17,9 +18,27 @@ var errDropped = errors.New("dropped: the client's queue is full")
 // It holds references to frames that the whole room shares, so a hundred slow
 // clients of one room cost hardly more memory than one.
 type outbox struct {
-	frames [][]byte // oldest first
-	bytes  int      // of all of them
-	bye    bool     // the connection is to be closed behind the last
+	frames *backpressure.Channel[[]byte] // bounded in bytes; nobody ever waits for it
+	bye    bool                          // the connection is to be closed behind the last
+}
+
+// outboxOptions is what all outboxes of a loop have in common.
+func (sh *shard) outboxOptions() backpressure.Options[[]byte] {
+	config := &sh.server.config
+	o := backpressure.Options[[]byte]{
+		MaxBytes: config.QueueBytes,
+		Capacity: config.QueueBytes, // no frame is empty, so the bytes decide
+		Size:     func(frame []byte) int { return len(frame) },
+		Policy:   backpressure.Reject,
+	}
+	if config.Slow == DropOldest {
+		o.Policy = backpressure.DropOldest
+		o.OnDrop = func(frame []byte) {
+			sh.counts.dropOldest.Add(1)
+			sh.counts.queued.Add(int64(-len(frame)))
+		}
+	}
+	return o
 }
 
 // queue sends a frame to the client, now or as soon as it takes it. A shared
@@ -32,7 +51,11 @@ func (c *client) queue(frame []byte, shared bool) error {
 			c.shard.counts.bytesOut.Add(int64(n))
 			return err
 		}
-		c.out = &outbox{}
+		frames, err := backpressure.New(c.shard.outboxes)
+		if err != nil {
+			return err
+		}
+		c.out = &outbox{frames: frames}
 	}
 	if !shared {
 		frame = bytes.Clone(frame)
@@ -59,38 +82,34 @@ func (c *client) queueBurst(burst []byte, batch []delivery) (n int64) {
 	return n
 }
 
-// push makes room by the policy, if there is none, and appends frame.
+// push appends frame to what waits. Where there is no room, lab 05 has made some
+// (drop-oldest), or the policy is ours to carry out.
 func (c *client) push(frame []byte) error {
-	sh, limit := c.shard, c.shard.server.config.QueueBytes
-	if c.out.bytes+len(frame) > limit {
-		switch sh.server.config.Slow {
-		case DropNewest:
-			sh.counts.dropNewest.Add(1)
-			return errDropped
-		case DropOldest:
-			for c.out.bytes+len(frame) > limit {
-				c.out.pop(sh)
-				sh.counts.dropOldest.Add(1)
-			}
-		case Disconnect:
-			sh.counts.dropDisconnect.Add(int64(len(c.out.frames)) + 1)
-			c.out.clear(sh)
-			c.close(websocket.Policy, "too slow: the queue is full")
-			return errDropped
-		}
+	counts := &c.shard.counts
+	switch err := c.out.frames.TrySend(backpressure.Normal, frame); {
+	case err == nil:
+		counts.queued.Add(int64(len(frame)))
+		return nil
+	case c.shard.server.config.Slow == Disconnect:
+		counts.dropDisconnect.Add(int64(c.out.frames.Len()) + 1)
+		c.out.clear(c.shard) // or the close frame would find no room either
+		c.close(websocket.Policy, "too slow: the queue is full")
+	default:
+		counts.dropNewest.Add(1)
 	}
-	c.out.frames = append(c.out.frames, frame)
-	c.out.bytes += len(frame)
-	sh.counts.queued.Add(int64(len(frame)))
-	return nil
+	return errDropped
 }
 
 // drain moves what waits into the connection, which has said that it is empty.
 // That it got there is a sign of life.
 func (c *client) drain() {
 	c.heard = c.shard.ticks
-	for c.out != nil && len(c.out.frames) > 0 {
-		n, err := c.conn.Write(c.out.frames[0])
+	for c.out != nil {
+		frame, ok := c.out.frames.Peek()
+		if !ok {
+			break
+		}
+		n, err := c.conn.Write(frame)
 		if err != nil {
 			return // full again: drain will be called again; or closed
 		}
@@ -104,18 +123,15 @@ func (c *client) drain() {
 	}
 }
 
-// pop forgets the oldest frame.
-func (o *outbox) pop(sh *shard) {
-	size := len(o.frames[0])
-	o.frames[0] = nil // the array may live on
-	o.frames = o.frames[1:]
-	o.bytes -= size
-	sh.counts.queued.Add(int64(-size))
+// pop forgets the oldest frame, and reports whether there was one.
+func (o *outbox) pop(sh *shard) bool {
+	frame, ok := o.frames.TryReceive()
+	sh.counts.queued.Add(int64(-len(frame)))
+	return ok
 }
 
 // clear forgets all of them. o may be nil.
 func (o *outbox) clear(sh *shard) {
-	for o != nil && len(o.frames) > 0 {
-		o.pop(sh)
+	for o != nil && o.pop(sh) {
 	}
 }

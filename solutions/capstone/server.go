@@ -21,6 +21,7 @@ import (
 	"time"
 
 	reactor "github.com/asynclab/asynclab/solutions/04-reactor"
+	ratelimit "github.com/asynclab/asynclab/solutions/06-ratelimit"
 	websocket "github.com/asynclab/asynclab/solutions/15-websocket"
 )
 
@@ -36,6 +37,8 @@ type Server struct {
 	shards  []*shard          // immutable after New: one a loop
 	rooms   rooms
 	gate    *gate // who may come in
+
+	publishing *ratelimit.Limit // immutable: each client's; nil is no limit
 
 	began    time.Time
 	addr     net.Addr    // of the listener; immutable after Listen
@@ -53,7 +56,10 @@ func New(c Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, log: log, began: time.Now(), gate: newGate(&c)}
+	s := &Server{config: c, log: log, began: time.Now()}
+	if err := s.limit(); err != nil {
+		return nil, err
+	}
 	s.rooms.init(loops)
 	s.ws = websocket.Options{
 		OnRequest: onRequest, OnOpen: onOpen, OnMessage: onMessage, OnClose: onClose,
@@ -71,6 +77,20 @@ func New(c Config, log *slog.Logger) (*Server, error) {
 	}
 	log.Info("server made", "loops", loops, "tables", tables, "max_conns", c.MaxConns)
 	return s, nil
+}
+
+// limit makes what bounds the rates of connections and of messages.
+func (s *Server) limit() (err error) {
+	c := &s.config
+	if s.gate, err = newGate(c); err != nil || c.PublishRate == 0 {
+		return err
+	}
+	l, err := ratelimit.NewLimit(c.PublishRate, c.PublishBurst)
+	if err != nil {
+		return fmt.Errorf("publish-rate and publish-burst: %w", err)
+	}
+	s.publishing = &l
+	return nil
 }
 
 func (s *Server) options(loops int, tables bool) reactor.Options {
