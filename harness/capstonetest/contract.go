@@ -8,12 +8,18 @@
 //	-listen -admin               addresses; port 0 takes a free one
 //	-max-conns -conn-rate -conns-per-address -origins
 //	-max-message -queue-bytes -slow -publish-rate -publish-burst
+//	-gap-timeout                 of a number that is missing
 //	-heartbeat -zombie -handshake-timeout -close-timeout -drain
 //	-loops                       event loops, where the server has any
 //
 // A WebSocket to /echo gets back what it sends. One to /room/NAME is a member of
 // that room: what a member sends goes to every member, itself included, as it
-// is, in the sender's order. Anything else is refused with 404. On the admin
+// is, in the sender's order. With /room/NAME?sender=ME each message begins with
+// its number and a space, "1 hello" being the first: a sender's messages may come
+// over any of its connections, and again; the room hears each once, in the order
+// of the numbers. A number that is missing for -gap-timeout is lost; one that is
+// at least 100,000 ahead is dropped, one less than 240 ahead is not; a message
+// without a number ends its connection with 1008. Anything else is refused with 404. On the admin
 // address are /api/stats (JSON), /metrics, /healthz and, at /, the dashboard.
 package capstonetest
 

@@ -178,7 +178,9 @@ type stats struct {
 	Drops                                              struct {
 		Oldest, Newest, Disconnected int64
 		PublishRate                  int64 `json:"publish_rate"`
+		Unordered                    int64
 	}
+	Numbered struct{ Repeated, Lost int64 }
 }
 
 func (d stats) dropped() int64 { return d.Drops.Oldest + d.Drops.Newest + d.Drops.Disconnected }

@@ -43,6 +43,12 @@ type standin struct {
 	refilled  time.Time
 	draining  bool
 
+	flowsMu sync.Mutex       // guards flows and held; taken before mu
+	flows   map[string]*flow // of senders with names
+	held    []func()         // for a fault
+	gap     time.Duration
+
+	repeated, lost, unordered                 atomic.Int64
 	accepted, messages, deliveries            atomic.Int64
 	bytesIn, bytesOut                         atomic.Int64
 	oldest, newest, disconnected, limited     atomic.Int64
@@ -51,15 +57,16 @@ type standin struct {
 
 // guest is one client of a stand-in.
 type guest struct {
-	conn  *websocket.Conn
-	room  string
-	mu    sync.Mutex // guards queue and bytes
-	queue []item
-	bytes int
-	wake  chan struct{}
-	gone  chan struct{}
-	once  sync.Once
-	heard atomic.Int64 // Unix ns
+	conn   *websocket.Conn
+	room   string
+	sender string     // "" for one who does not number its messages
+	mu     sync.Mutex // guards queue and bytes
+	queue  []item
+	bytes  int
+	wake   chan struct{}
+	gone   chan struct{}
+	once   sync.Once
+	heard  atomic.Int64 // Unix ns
 }
 
 type item struct {
@@ -73,7 +80,7 @@ func becomeStandin() {
 	if !ok {
 		return
 	}
-	s := &standin{fault: fault, clients: map[*guest]struct{}{}, rooms: map[string]map[*guest]struct{}{}, addresses: map[string]int{}, refilled: time.Now()}
+	s := &standin{fault: fault, clients: map[*guest]struct{}{}, rooms: map[string]map[*guest]struct{}{}, addresses: map[string]int{}, flows: map[string]*flow{}, refilled: time.Now()}
 	args := os.Args[1:]
 	if i := slices.Index(args, "--"); i >= 0 { // a test binary's own flags come first
 		args = args[i+1:]
@@ -100,6 +107,7 @@ func (s *standin) parse(args []string) error {
 	f.Int("loops", 0, "")
 	f.Float64Var(&s.connRate, "conn-rate", 0, "")
 	f.Float64Var(&s.publishRate, "publish-rate", 0, "")
+	f.DurationVar(&s.gap, "gap-timeout", 2*time.Second, "")
 	f.DurationVar(&s.heartbeat, "heartbeat", 30*time.Second, "")
 	f.DurationVar(&s.zombie, "zombie", time.Minute, "")
 	f.DurationVar(&s.handshake, "handshake-timeout", 10*time.Second, "")
@@ -176,6 +184,7 @@ func (s *standin) drain() {
 		all = append(all, g)
 	}
 	s.mu.Unlock()
+	s.endFlows()
 	code := 1001
 	if s.fault == "goes away with 1000" {
 		code = 1000
@@ -232,6 +241,11 @@ func (s *standin) serve(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	sender := r.URL.Query().Get("sender")
+	if strings.Contains(sender, "/") && s.fault != "any name of a sender" {
+		http.Error(w, "sender", http.StatusBadRequest)
+		return
+	}
 	if s.origins != "" && r.Header.Get("Origin") != s.origins && s.fault != "any origin" {
 		http.Error(w, "origin", http.StatusForbidden)
 		return
@@ -240,7 +254,7 @@ func (s *standin) serve(w http.ResponseWriter, r *http.Request) {
 		room = ""
 	}
 	up := websocket.Upgrader{ReadBufferSize: 1024, WriteBufferSize: 1024, CheckOrigin: func(*http.Request) bool { return true }}
-	g := &guest{room: room, wake: make(chan struct{}, 1), gone: make(chan struct{})}
+	g := &guest{room: room, sender: sender, wake: make(chan struct{}, 1), gone: make(chan struct{})}
 	if s.fault == "one room for all" && isRoom {
 		g.room = "all"
 	}
@@ -324,6 +338,13 @@ func (g *guest) read(s *standin) {
 		}
 		if s.fault == "text becomes binary" {
 			kind = websocket.BinaryMessage
+		}
+		if g.sender != "" {
+			if !s.number(g, item{kind, p}) {
+				g.put(s, item{websocket.CloseMessage, websocket.FormatCloseMessage(1008, "number your messages")}, true)
+				time.AfterFunc(s.closeTimeout, g.end)
+			}
+			continue
 		}
 		if s.fault == "a goroutine for each message" {
 			go s.publish(g, item{kind, p})
@@ -472,8 +493,9 @@ func (s *standin) adminHandler() http.Handler {
 		json.NewEncoder(w).Encode(map[string]any{
 			"connections": conns, "rooms": rooms, "accepted": s.accepted.Load(), "messages": messages, "deliveries": s.deliveries.Load(),
 			"bytes_in": s.bytesIn.Load(), "bytes_out": s.bytesOut.Load(),
-			"refused": map[string]any{"total": s.refusedTotal.Load(), "rate": s.refusedRate.Load(), "address": s.refusedAddress.Load()},
-			"drops":   map[string]any{"oldest": s.oldest.Load(), "newest": s.newest.Load(), "disconnected": s.disconnected.Load(), "publish_rate": s.limited.Load()},
+			"refused":  map[string]any{"total": s.refusedTotal.Load(), "rate": s.refusedRate.Load(), "address": s.refusedAddress.Load()},
+			"drops":    map[string]any{"oldest": s.oldest.Load(), "newest": s.newest.Load(), "disconnected": s.disconnected.Load(), "publish_rate": s.limited.Load(), "unordered": s.unordered.Load()},
+			"numbered": map[string]any{"repeated": s.repeated.Load(), "lost": s.lost.Load()},
 		})
 	})
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {

@@ -11,6 +11,27 @@ import (
 	ratelimit "github.com/asynclab/asynclab/solutions/06-ratelimit"
 )
 
+// verdict is what the gate says to a connection.
+type verdict uint8
+
+const (
+	welcome verdict = iota
+	tooFast         // -conn-rate
+	tooMany         // -conns-per-address
+	full            // -max-conns
+)
+
+// status is the HTTP status that says so.
+func (v verdict) status() int {
+	switch v {
+	case tooFast, tooMany:
+		return http.StatusTooManyRequests
+	case full:
+		return http.StatusServiceUnavailable
+	}
+	return 0
+}
+
 // gate decides who may come in. It is asked when a connection is accepted; who
 // is refused gets the answer to its request, and is not counted.
 type gate struct {
@@ -24,7 +45,7 @@ type gate struct {
 	mu        sync.Mutex
 	addresses map[netip.Addr]int // guarded by mu: connections by address, if that is limited
 
-	refusedTotal, refusedRate, refusedAddress atomic.Int64
+	given [full + 1]atomic.Int64 // how often each verdict was
 }
 
 func newGate(c *Config) (*gate, error) {
@@ -40,29 +61,30 @@ func newGate(c *Config) (*gate, error) {
 	return g, nil
 }
 
-// enter returns 0 for who may come in, and otherwise the HTTP status that says
-// why not. Any goroutine.
-func (g *gate) enter(from net.Addr) (refusal int16) {
-	if g.rate != nil && !g.rate.Allow() {
-		g.refusedRate.Add(1)
-		return http.StatusTooManyRequests
-	}
-	if !g.seat(address(from), 1) {
-		g.refusedAddress.Add(1)
-		return http.StatusTooManyRequests
-	}
-	if g.inside.Add(1) > g.total {
+// enter decides. Any goroutine.
+func (g *gate) enter(from net.Addr) verdict {
+	v := g.decide(address(from))
+	g.given[v].Add(1)
+	return v
+}
+
+func (g *gate) decide(from netip.Addr) verdict {
+	switch {
+	case g.rate != nil && !g.rate.Allow():
+		return tooFast
+	case !g.seat(from, 1):
+		return tooMany
+	case g.inside.Add(1) > g.total:
 		g.inside.Add(-1)
-		g.seat(address(from), -1)
-		g.refusedTotal.Add(1)
-		return http.StatusServiceUnavailable
+		g.seat(from, -1)
+		return full
 	}
-	return 0
+	return welcome
 }
 
 // leave undoes what enter did.
-func (g *gate) leave(from net.Addr, refusal int16) {
-	if refusal == 0 {
+func (g *gate) leave(from net.Addr, v verdict) {
+	if v == welcome {
 		g.inside.Add(-1)
 		g.seat(address(from), -1)
 	}

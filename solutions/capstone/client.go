@@ -34,9 +34,10 @@ type client struct {
 	heard   uint32 // the shard's tick when something arrived last
 	place   int32  // among the shard's clients
 	seat    int32  // among the room's members of this loop
-	refusal int16  // HTTP status for a client that the gate has refused, or 0
+	verdict verdict
 	phase   phase
 	joined  bool // the handshake is done
+	named   bool // it numbers its messages: shard.names has its stream
 }
 
 type phase uint8
@@ -57,7 +58,7 @@ func (s *Server) onConn(rc *reactor.Conn) {
 	rc.SetValue(c)
 	sh.add(c)
 	sh.counts.accepted.Add(1)
-	c.refusal = s.gate.enter(rc.RemoteAddr())
+	c.verdict = s.gate.enter(rc.RemoteAddr())
 	rc.SetTimeout(s.config.HandshakeTimeout)
 }
 
@@ -75,8 +76,9 @@ func (s *Server) onGone(rc *reactor.Conn, err error) {
 	if c.room != nil {
 		s.rooms.leave(c)
 	}
+	delete(sh.names, c)
 	c.out.clear(sh)
-	s.gate.leave(rc.RemoteAddr(), c.refusal)
+	s.gate.leave(rc.RemoteAddr(), c.verdict)
 	sh.countEnd(c, err)
 	c.ws.End(err)
 	sh.checkEmpty()
@@ -117,12 +119,12 @@ func (c *client) beat() {
 func onRequest(ws *websocket.Conn, target string, header http.Header) (status int) {
 	c := ws.Value().(*client)
 	s := c.shard.server
-	path, _, _ := strings.Cut(target, "?")
+	path, query, _ := strings.Cut(target, "?")
 	switch {
 	case s.draining.Load():
 		return http.StatusServiceUnavailable
-	case c.refusal != 0:
-		return int(c.refusal)
+	case c.verdict != welcome:
+		return c.verdict.status()
 	case len(s.config.Origins) > 0 && !slices.Contains(s.config.Origins, header.Get("Origin")):
 		return http.StatusForbidden
 	case path == "/echo":
@@ -131,6 +133,14 @@ func onRequest(ws *websocket.Conn, target string, header http.Header) (status in
 	name, found := strings.CutPrefix(path, "/room/")
 	if !found || !roomName(name) {
 		return http.StatusNotFound
+	}
+	sender, ok := senderName(query)
+	if !ok {
+		return http.StatusBadRequest
+	}
+	if sender != "" {
+		c.named = true
+		c.shard.names[c] = name + "/" + sender // neither has a slash
 	}
 	// Before the 101: a member receives whatever is published after it has
 	// seen that.
@@ -151,6 +161,8 @@ func onMessage(ws *websocket.Conn, text bool, payload []byte) {
 	switch {
 	case !c.mayPublish():
 		c.shard.counts.dropRate.Add(1)
+	case c.named:
+		c.publishNumbered(text, payload)
 	case c.room != nil:
 		c.room.publish(c, text, payload)
 	default:

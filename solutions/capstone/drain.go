@@ -13,6 +13,7 @@ import (
 // times, also before Run.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
+	s.senders.close(ctx) // before the goodbye: it comes behind what is meant for a client
 	if s.running.Load() {
 		for i, sh := range s.shards {
 			s.reactor.Post(i, sh.farewell)

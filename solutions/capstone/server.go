@@ -4,12 +4,14 @@
 //
 // Read the files in this order: server.go (what there is), config.go, shard.go
 // (one loop's share), client.go (one connection), room.go (a message on its way
-// to a hundred thousand), outbox.go (the slow ones), admit.go (who may come in),
+// to a hundred thousand), outbox.go (the slow ones), sender.go (those who
+// number their messages), admit.go (who may come in),
 // drain.go (the end), stats.go and admin.go (what can be seen of it).
 //
 // The wire: a WebSocket to /room/NAME is a member of that room; every message it
-// sends goes to every member, itself included, as it is. A WebSocket to /echo
-// gets back what it sends.
+// sends goes to every member, itself included, as it is. With ?sender=NAME its
+// messages begin with a number and a space, and the room hears them in that
+// order, each once. A WebSocket to /echo gets back what it sends.
 package capstone
 
 import (
@@ -36,7 +38,8 @@ type Server struct {
 	reactor *reactor.Reactor  // immutable after New
 	shards  []*shard          // immutable after New: one a loop
 	rooms   rooms
-	gate    *gate // who may come in
+	gate    *gate    // who may come in
+	senders *senders // immutable after New
 
 	publishing *ratelimit.Limit // immutable: each client's; nil is no limit
 
@@ -70,6 +73,9 @@ func New(c Config, log *slog.Logger) (*Server, error) {
 	}
 	s.reactor, err = reactor.New(s.options(loops, tables))
 	if err != nil {
+		return nil, err
+	}
+	if s.senders, err = newSenders(s); err != nil {
 		return nil, err
 	}
 	for _, sh := range s.shards {
@@ -123,5 +129,6 @@ func (s *Server) Listen() (net.Addr, error) {
 // Run serves until Shutdown, and then returns nil.
 func (s *Server) Run() error {
 	s.running.Store(true)
+	defer s.senders.end()
 	return s.reactor.Run()
 }

@@ -16,6 +16,7 @@ type shard struct {
 	server *Server // immutable
 	index  int     // immutable: of its loop
 
+	names    map[*client]string           // the streams of those who number their messages
 	clients  []*client                    // every connection of this loop, each at its place
 	ticks    uint32                       // since the server began: its clock for everything that lasts
 	burst    []byte                       // frames behind each other, on their way to all members
@@ -28,7 +29,7 @@ type shard struct {
 }
 
 func newShard(s *Server, index, loops int) *shard {
-	sh := &shard{server: s, index: index, outgoing: make([][]delivery, loops), empty: make(chan struct{})}
+	sh := &shard{server: s, index: index, names: map[*client]string{}, outgoing: make([][]delivery, loops), empty: make(chan struct{})}
 	sh.outboxes = sh.outboxOptions()
 	return sh
 }

@@ -6,27 +6,28 @@ package dashboard
 // smaller Uptime than before means another process. A Snapshot is immutable once
 // it has been handed out, Loops included.
 type Snapshot struct {
-	TimeMS      int64   `json:"time_ms"`     // when it was taken: Unix time in milliseconds
-	Uptime      float64 `json:"uptime_s"`    // seconds since the server began
-	WebSocket   string  `json:"websocket"`   // where clients connect: "ws://127.0.0.1:9090"; "" before it listens
-	Draining    bool    `json:"draining"`    // it lets nobody in and waits for the others to go
-	Connections int64   `json:"connections"` // open now, those in their handshake included
-	Accepted    int64   `json:"accepted"`    // handshakes that have succeeded
-	Rooms       int64   `json:"rooms"`       // with at least one member now
-	Messages    int64   `json:"messages"`    // from clients
-	Deliveries  int64   `json:"deliveries"`  // to clients: a message to a room of 100 is 100
-	BytesIn     int64   `json:"bytes_in"`    // from clients
-	BytesOut    int64   `json:"bytes_out"`   // to clients
-	Refused     Refused `json:"refused"`     // connections that were not let in
-	Drops       Drops   `json:"drops"`       // messages that were not delivered
-	Closed      Closed  `json:"closed"`      // connections that have ended
-	Latency     Latency `json:"latency_us"`  // of the last second
-	Loops       []Loop  `json:"loops"`       // in the order of their numbers
-	RSS         int64   `json:"rss_bytes"`   // memory of the process that is resident (proc(5): statm)
-	Heap        int64   `json:"heap_bytes"`  // of which Go objects, dead ones not yet swept included (MemStats.HeapAlloc)
-	Goroutines  int64   `json:"goroutines"`  // now
-	CPU         float64 `json:"cpu_seconds"` // used by the process, in user and system mode (getrusage(2))
-	Limits      Limits  `json:"limits"`      // what the server was told
+	TimeMS      int64    `json:"time_ms"`     // when it was taken: Unix time in milliseconds
+	Uptime      float64  `json:"uptime_s"`    // seconds since the server began
+	WebSocket   string   `json:"websocket"`   // where clients connect: "ws://127.0.0.1:9090"; "" before it listens
+	Draining    bool     `json:"draining"`    // it lets nobody in and waits for the others to go
+	Connections int64    `json:"connections"` // open now, those in their handshake included
+	Accepted    int64    `json:"accepted"`    // handshakes that have succeeded
+	Rooms       int64    `json:"rooms"`       // with at least one member now
+	Messages    int64    `json:"messages"`    // from clients
+	Deliveries  int64    `json:"deliveries"`  // to clients: a message to a room of 100 is 100
+	BytesIn     int64    `json:"bytes_in"`    // from clients
+	BytesOut    int64    `json:"bytes_out"`   // to clients
+	Refused     Refused  `json:"refused"`     // connections that were not let in
+	Drops       Drops    `json:"drops"`       // messages that were not delivered
+	Numbered    Numbered `json:"numbered"`    // what became of numbered messages that the room did not hear
+	Closed      Closed   `json:"closed"`      // connections that have ended
+	Latency     Latency  `json:"latency_us"`  // of the last second
+	Loops       []Loop   `json:"loops"`       // in the order of their numbers
+	RSS         int64    `json:"rss_bytes"`   // memory of the process that is resident (proc(5): statm)
+	Heap        int64    `json:"heap_bytes"`  // of which Go objects, dead ones not yet swept included (MemStats.HeapAlloc)
+	Goroutines  int64    `json:"goroutines"`  // now
+	CPU         float64  `json:"cpu_seconds"` // used by the process, in user and system mode (getrusage(2))
+	Limits      Limits   `json:"limits"`      // what the server was told
 }
 
 // Refused counts connections that were not let in, by the limit they met.
@@ -43,6 +44,13 @@ type Drops struct {
 	Newest       int64 `json:"newest"`       // its queue was full: the newest was not queued
 	Disconnected int64 `json:"disconnected"` // they were queued when it was closed for being slow
 	PublishRate  int64 `json:"publish_rate"` // the sender was above its rate, so nobody got it
+	Unordered    int64 `json:"unordered"`    // its number was too far ahead, or too much waited for numbers that are missing
+}
+
+// Numbered counts for senders that number their messages.
+type Numbered struct {
+	Repeated int64 `json:"repeated"` // messages that had come before: nothing is missing
+	Lost     int64 `json:"lost"`     // numbers that did not come in time
 }
 
 // Closed counts connections that have ended, by how.

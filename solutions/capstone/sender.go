@@ -1,0 +1,208 @@
+package capstone
+
+import (
+	"bytes"
+	"context"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	ordering "github.com/asynclab/asynclab/solutions/07-ordering"
+	partition "github.com/asynclab/asynclab/solutions/08-partition"
+	websocket "github.com/asynclab/asynclab/solutions/15-websocket"
+)
+
+// A sender that gives its name (/room/NAME?sender=ME) numbers its messages: 1 and
+// a space before the first. It may send them over several connections, and again
+// after it has lost one: the room hears each once, in the order of the numbers.
+//
+// Connections are on any loop, so a sender has a stream outside of them, in a
+// partition by key: all that it sends to a room meets on one goroutine there
+// (lab 08), which puts it in order (lab 07) and posts it to the loops.
+type senders struct {
+	server  *Server // immutable
+	streams *partition.Partition[numbered, stream]
+	posts   chan struct{} // bounds what is posted to the loops and not delivered
+	gone    chan struct{} // closed when the loops have ended, and nothing posted runs
+	ended   sync.Once     // closes gone
+
+	repeated, lost, refused atomic.Int64 // messages, and numbers that never came
+}
+
+const (
+	senderWindow = 256              // how far a sender's messages may be apart
+	senderIdle   = 10 * time.Minute // then its numbers are forgotten
+	maxPosts     = 1024             // batches on their way to loops
+)
+
+// numbered is one message of such a sender, or, with alarm, the news that one
+// may have been missing for long enough.
+type numbered struct {
+	delivery
+	seq   uint32
+	alarm bool
+}
+
+// stream is what one sender sends to one room. It belongs to its partition's
+// goroutine.
+type stream struct {
+	order *ordering.Buffer[numbered]
+	bytes int        // that wait in order
+	ready []delivery // in order, to be posted
+	alarm bool       // a timer runs for the oldest gap
+}
+
+func newSenders(s *Server) (*senders, error) {
+	ss := &senders{server: s, posts: make(chan struct{}, maxPosts), gone: make(chan struct{})}
+	var err error
+	ss.streams, err = partition.New(partition.Options[numbered, stream]{
+		Handle: ss.handle, OnEvict: ss.forget,
+		IdleAfter: senderIdle, MaxKeys: max(s.config.MaxConns, 1<<10),
+	})
+	return ss, err
+}
+
+// close posts what has arrived, in order, and gives up what is missing. What
+// comes later is refused. ctx bounds how long it waits for the loops.
+func (ss *senders) close(ctx context.Context) { ss.streams.Close(ctx) }
+
+// end ends the streams when the loops have ended.
+func (ss *senders) end() {
+	ss.ended.Do(func() { close(ss.gone) })
+	ss.close(context.Background()) // nothing to wait for: nobody posts any more
+}
+
+// senderName is the sender's name in a request's target: "" for none, and ok is
+// false for one that cannot be a name.
+func senderName(query string) (name string, ok bool) {
+	q, err := url.ParseQuery(query)
+	name = q.Get("sender")
+	return name, err == nil && (!q.Has("sender") || roomName(name))
+}
+
+// publishNumbered hands a message to its sender's stream. It runs on c's loop
+// and does not wait: what finds no room is lost, and counted.
+func (c *client) publishNumbered(text bool, payload []byte) {
+	digits, _, found := bytes.Cut(payload, []byte(" "))
+	seq, err := strconv.ParseUint(string(digits), 10, 32)
+	if !found || err != nil {
+		c.close(websocket.Policy, `a sender with a name numbers its messages: "1 hello"`)
+		return
+	}
+	sh := c.shard
+	d := delivery{room: c.room, frame: websocket.Prepare(text, payload), arrived: time.Now()}
+	err = sh.server.senders.streams.TrySend(sh.names[c], numbered{delivery: d, seq: uint32(seq)})
+	if err != nil {
+		sh.server.senders.refused.Add(1)
+	}
+}
+
+// handle takes one message of the stream key. The first one of a stream that is
+// not known begins it: at 1, or, where it is further than the window from there,
+// at its own number.
+func (ss *senders) handle(key string, st *stream, m numbered) {
+	now := time.Since(ss.server.began)
+	if st.order == nil && (m.alarm || !ss.begin(st, m.seq)) {
+		return // an alarm for what was forgotten meanwhile
+	}
+	if m.alarm {
+		st.alarm = false
+		st.order.Advance(now)
+	} else {
+		ss.take(st, now, m)
+	}
+	ss.post(st)
+	ss.setAlarm(key, st, now)
+}
+
+func (ss *senders) begin(st *stream, first uint32) bool {
+	if first <= senderWindow {
+		first = 1
+	}
+	var err error
+	st.order, err = ordering.New(ordering.Options[numbered]{
+		First: first, Window: senderWindow, GapTimeout: ss.server.config.GapTimeout,
+		Deliver: func(_ uint32, m numbered) bool {
+			st.bytes -= len(m.frame)
+			st.ready = append(st.ready, m.delivery)
+			return true
+		},
+		Lost: func(_ uint32, n int) { ss.lost.Add(int64(n)) },
+	})
+	return err == nil
+}
+
+// take puts m into its place. A sender may have as much waiting as a client: but
+// what fills the gap is always welcome, for it makes room.
+func (ss *senders) take(st *stream, now time.Duration, m numbered) {
+	if st.bytes+len(m.frame) > ss.server.config.QueueBytes && m.seq != st.order.Next() {
+		ss.refused.Add(1)
+		return
+	}
+	st.bytes += len(m.frame)
+	err := st.order.Push(now, m.seq, m)
+	if err == nil {
+		return
+	}
+	st.bytes -= len(m.frame)
+	if err == ordering.ErrBeyond {
+		ss.refused.Add(1)
+	} else {
+		ss.repeated.Add(1)
+	}
+}
+
+// post gives what is in order to every loop that has members, in that order: what
+// is posted to a loop runs there in the order of the posts. It waits while too
+// much is on its way; then the partition's queue fills, and refuses.
+func (ss *senders) post(st *stream) {
+	batch := st.ready
+	st.ready = nil // the loops' now
+	for i, sh := range ss.server.shards {
+		if !anyoneOn(i, batch) {
+			continue
+		}
+		select {
+		case ss.posts <- struct{}{}:
+		case <-ss.gone:
+			return
+		}
+		err := ss.server.reactor.Post(i, func() {
+			<-ss.posts
+			sh.deliver(batch)
+		})
+		if err != nil {
+			<-ss.posts
+		}
+	}
+}
+
+func anyoneOn(loop int, batch []delivery) bool {
+	return slices.ContainsFunc(batch, func(d delivery) bool { return d.room.here[loop].Load() > 0 })
+}
+
+// setAlarm has the stream looked at when its oldest gap has lasted long enough.
+func (ss *senders) setAlarm(key string, st *stream, now time.Duration) {
+	if at, ok := st.order.Deadline(); ok && !st.alarm {
+		st.alarm = true
+		time.AfterFunc(at-now, func() { ss.ring(key) })
+	}
+}
+
+func (ss *senders) ring(key string) {
+	if ss.streams.TrySend(key, numbered{alarm: true}) == partition.ErrFull {
+		time.AfterFunc(tickEvery, func() { ss.ring(key) })
+	}
+}
+
+// forget is called when a stream was idle for long, had to make room for others,
+// or the server ends.
+func (ss *senders) forget(_ string, st *stream) {
+	if st.order != nil {
+		st.order.Close()
+		ss.post(st)
+	}
+}
