@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	reactor "github.com/asynclab/asynclab/solutions/04-reactor"
+	ratelimit "github.com/asynclab/asynclab/solutions/06-ratelimit"
 	websocket "github.com/asynclab/asynclab/solutions/15-websocket"
 )
 
@@ -22,19 +23,20 @@ var (
 // It is what the WebSocket writes to (websocket.Transport), so that everything
 // that leaves, leaves through its outbox.
 type client struct {
-	shard *shard          // immutable
-	conn  *reactor.Conn   // immutable
-	ws    *websocket.Conn // immutable
-	room  *room           // nil for echo and before the handshake is done
-	out   *outbox         // nil while everything fits into the connection
-	rate  *bucket         // nil without a publish rate
+	shard *shard           // immutable
+	conn  *reactor.Conn    // immutable
+	ws    *websocket.Conn  // immutable
+	room  *room            // nil for echo and before the handshake is done
+	out   *outbox          // nil while everything fits into the connection
+	rate  ratelimit.Bucket // what it may publish, if that is limited
 
 	heard   uint32 // the shard's tick when something arrived last
 	place   int32  // among the shard's clients
 	seat    int32  // among the room's members of this loop
-	refusal int16  // HTTP status for a client that the gate has refused, or 0
+	verdict verdict
 	phase   phase
 	joined  bool // the handshake is done
+	named   bool // it numbers its messages: shard.names has its stream
 }
 
 type phase uint8
@@ -59,9 +61,7 @@ func (s *Server) onGone(rc *reactor.Conn, err error) {
 	// step 2
 }
 
-func onDrain(rc *reactor.Conn) {
-	// step 5
-}
+func onDrain(rc *reactor.Conn) { rc.Value().(*client).drain() }
 
 // onTimeout acts on whichever clock runs: the handshake's, the heart's, or the
 // farewell's.
@@ -89,6 +89,12 @@ func onMessage(ws *websocket.Conn, text bool, payload []byte) {
 	// step 2
 }
 
+// mayPublish takes a token from the client's bucket, if there is a limit: eight
+// bytes a client, and no lock.
+func (c *client) mayPublish() bool {
+	return true // step 7
+}
+
 func onClose(ws *websocket.Conn, code int, _ string) {
 	// step 2
 }
@@ -106,9 +112,7 @@ func (c *client) leave() {
 // The methods of websocket.Transport: what the WebSocket writes goes through the
 // outbox like everything else.
 
-func (c *client) Write(p []byte) (int, error) {
-	return 0, errors.New("not implemented: step 2")
-}
+func (c *client) Write(p []byte) (int, error) { return len(p), c.queue(p, false) }
 
 func (c *client) Close() error {
 	return errors.New("not implemented: step 2")

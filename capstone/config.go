@@ -35,6 +35,8 @@ type Config struct {
 	PublishRate  float64    // messages a second from one client; 0 is no limit
 	PublishBurst int        // messages at once above that rate
 
+	GapTimeout time.Duration // how long the number of a message may be missing
+
 	Heartbeat        time.Duration // a ping after so much silence
 	Zombie           time.Duration // a client is removed after so much silence
 	HandshakeTimeout time.Duration // until the request is whole
@@ -51,7 +53,8 @@ func DefaultConfig() Config {
 		Listen: "127.0.0.1:9090", Admin: "127.0.0.1:9091",
 		MaxConns:   100_000,
 		MaxMessage: 64 << 10, QueueBytes: 256 << 10, Slow: DropOldest, PublishBurst: 100,
-		Heartbeat: 30 * time.Second, Zombie: 60 * time.Second,
+		GapTimeout: 2 * time.Second,
+		Heartbeat:  30 * time.Second, Zombie: 60 * time.Second,
 		HandshakeTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second,
 		Tables: "auto",
 	}
@@ -75,6 +78,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("slow is %q: give %s, %s or %s", c.Slow, DropOldest, DropNewest, Disconnect)
 	case c.PublishRate > 0 && c.PublishBurst < 1:
 		return errors.New("publish-burst must be at least 1 with a publish-rate: nothing could ever be published")
+	case c.GapTimeout <= 0 || c.GapTimeout > 24*time.Hour:
+		return fmt.Errorf("gap-timeout is %v: give more than 0 and at most 24h, or one message that is lost holds up its sender's others for ever", c.GapTimeout)
 	case c.Heartbeat <= 0 || c.Zombie <= c.Heartbeat:
 		return fmt.Errorf("heartbeat is %v and zombie is %v: a client needs at least one ping (heartbeat > 0) before it is given up (zombie > heartbeat)", c.Heartbeat, c.Zombie)
 	case c.HandshakeTimeout <= 0 || c.CloseTimeout <= 0:

@@ -13,15 +13,15 @@ import (
 // once, and ctx's error returned. Any goroutine but a loop's, any number of
 // times, also before Run.
 func (s *Server) Shutdown(ctx context.Context) error {
-	return errors.New("not implemented: step 9")
+	return errors.New("not implemented: step 10")
 }
 
 // farewell says goodbye to every client of this loop.
 func (sh *shard) farewell() {
-	// step 9
+	// step 10
 }
 
 // checkEmpty tells Shutdown when the last client has gone.
 func (sh *shard) checkEmpty() {
-	// step 9
+	// step 10
 }

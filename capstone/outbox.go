@@ -2,6 +2,8 @@ package capstone
 
 import (
 	"errors"
+
+	backpressure "github.com/asynclab/asynclab/solutions/05-backpressure"
 )
 
 //lint:file-ignore U1000 what nobody uses yet is for you to use
@@ -15,9 +17,27 @@ var errDropped = errors.New("dropped: the client's queue is full")
 // It holds references to frames that the whole room shares, so a hundred slow
 // clients of one room cost hardly more memory than one.
 type outbox struct {
-	frames [][]byte // oldest first
-	bytes  int      // of all of them
-	bye    bool     // the connection is to be closed behind the last
+	frames *backpressure.Channel[[]byte] // bounded in bytes; nobody ever waits for it
+	bye    bool                          // the connection is to be closed behind the last
+}
+
+// outboxOptions is what all outboxes of a loop have in common.
+func (sh *shard) outboxOptions() backpressure.Options[[]byte] {
+	config := &sh.server.config
+	o := backpressure.Options[[]byte]{
+		MaxBytes: config.QueueBytes,
+		Capacity: config.QueueBytes, // no frame is empty, so the bytes decide
+		Size:     func(frame []byte) int { return len(frame) },
+		Policy:   backpressure.Reject,
+	}
+	if config.Slow == DropOldest {
+		o.Policy = backpressure.DropOldest
+		o.OnDrop = func(frame []byte) {
+			sh.counts.dropOldest.Add(1)
+			sh.counts.queued.Add(int64(-len(frame)))
+		}
+	}
+	return o
 }
 
 // queue sends a frame to the client, now or as soon as it takes it. A shared
@@ -34,7 +54,8 @@ func (c *client) queueBurst(burst []byte, batch []delivery) (n int64) {
 	return 0 // step 5
 }
 
-// push makes room by the policy, if there is none, and appends frame.
+// push appends frame to what waits. Where there is no room, lab 05 has made some
+// (drop-oldest), or the policy is ours to carry out.
 func (c *client) push(frame []byte) error {
 	return errors.New("not implemented: step 5")
 }
@@ -45,18 +66,15 @@ func (c *client) drain() {
 	// step 5
 }
 
-// pop forgets the oldest frame.
-func (o *outbox) pop(sh *shard) {
-	size := len(o.frames[0])
-	o.frames[0] = nil // the array may live on
-	o.frames = o.frames[1:]
-	o.bytes -= size
-	sh.counts.queued.Add(int64(-size))
+// pop forgets the oldest frame, and reports whether there was one.
+func (o *outbox) pop(sh *shard) bool {
+	frame, ok := o.frames.TryReceive()
+	sh.counts.queued.Add(int64(-len(frame)))
+	return ok
 }
 
 // clear forgets all of them. o may be nil.
 func (o *outbox) clear(sh *shard) {
-	for o != nil && len(o.frames) > 0 {
-		o.pop(sh)
+	for o != nil && o.pop(sh) {
 	}
 }

@@ -4,16 +4,19 @@
 //
 // Read the files in this order: server.go (what there is), config.go, shard.go
 // (one loop's share), client.go (one connection), room.go (a message on its way
-// to a hundred thousand), outbox.go (the slow ones), admit.go (who may come in),
+// to a hundred thousand), outbox.go (the slow ones), sender.go (those who
+// number their messages), admit.go (who may come in),
 // drain.go (the end), stats.go and admin.go (what can be seen of it).
 //
 // The wire: a WebSocket to /room/NAME is a member of that room; every message it
-// sends goes to every member, itself included, as it is. A WebSocket to /echo
-// gets back what it sends.
+// sends goes to every member, itself included, as it is. With ?sender=NAME its
+// messages begin with a number and a space, and the room hears them in that
+// order, each once. A WebSocket to /echo gets back what it sends.
 package capstone
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"runtime"
@@ -21,6 +24,7 @@ import (
 	"time"
 
 	reactor "github.com/asynclab/asynclab/solutions/04-reactor"
+	ratelimit "github.com/asynclab/asynclab/solutions/06-ratelimit"
 	websocket "github.com/asynclab/asynclab/solutions/15-websocket"
 )
 
@@ -37,7 +41,10 @@ type Server struct {
 	reactor *reactor.Reactor  // immutable after New
 	shards  []*shard          // immutable after New: one a loop
 	rooms   rooms
-	gate    *gate // who may come in
+	gate    *gate    // who may come in
+	senders *senders // immutable after New
+
+	publishing *ratelimit.Limit // immutable: each client's; nil is no limit
 
 	began    time.Time
 	addr     net.Addr    // of the listener; immutable after Listen
@@ -55,7 +62,10 @@ func New(c Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, log: log, began: time.Now(), gate: newGate(&c)}
+	s := &Server{config: c, log: log, began: time.Now()}
+	if err := s.limit(); err != nil {
+		return nil, err
+	}
 	s.rooms.init(loops)
 	s.ws = websocket.Options{
 		OnRequest: onRequest, OnOpen: onOpen, OnMessage: onMessage, OnClose: onClose,
@@ -68,11 +78,28 @@ func New(c Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.senders, err = newSenders(s); err != nil {
+		return nil, err
+	}
 	for _, sh := range s.shards {
 		sh.askForTick()
 	}
 	log.Info("server made", "loops", loops, "tables", tables, "max_conns", c.MaxConns)
 	return s, nil
+}
+
+// limit makes what bounds the rates of connections and of messages.
+func (s *Server) limit() (err error) {
+	c := &s.config
+	if s.gate, err = newGate(c); err != nil || c.PublishRate == 0 {
+		return err
+	}
+	l, err := ratelimit.NewLimit(c.PublishRate, c.PublishBurst)
+	if err != nil {
+		return fmt.Errorf("publish-rate and publish-burst: %w", err)
+	}
+	s.publishing = &l
+	return nil
 }
 
 func (s *Server) options(loops int, tables bool) reactor.Options {

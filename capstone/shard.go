@@ -2,6 +2,8 @@ package capstone
 
 import (
 	"time"
+
+	backpressure "github.com/asynclab/asynclab/solutions/05-backpressure"
 )
 
 //lint:file-ignore U1000 what nobody uses yet is for you to use
@@ -16,18 +18,22 @@ type shard struct {
 	server *Server // immutable
 	index  int     // immutable: of its loop
 
-	clients  []*client     // every connection of this loop, each at its place
-	ticks    uint32        // since the server began: its clock for everything that lasts
-	burst    []byte        // frames behind each other, on their way to all members
-	outgoing [][]delivery  // by shard: for their members, at the end of this turn
-	empty    chan struct{} // closed when the server drains and the last client has gone
+	names    map[*client]string           // the streams of those who number their messages
+	clients  []*client                    // every connection of this loop, each at its place
+	ticks    uint32                       // since the server began: its clock for everything that lasts
+	burst    []byte                       // frames behind each other, on their way to all members
+	outgoing [][]delivery                 // by shard: for their members, at the end of this turn
+	outboxes backpressure.Options[[]byte] // immutable: of the clients that are slow
+	empty    chan struct{}                // closed when the server drains and the last client has gone
 
 	counts  counts   // written here, read by anybody
 	latency recorder // written here, read by anybody
 }
 
 func newShard(s *Server, index, loops int) *shard {
-	return &shard{server: s, index: index, outgoing: make([][]delivery, loops), empty: make(chan struct{})}
+	sh := &shard{server: s, index: index, names: map[*client]string{}, outgoing: make([][]delivery, loops), empty: make(chan struct{})}
+	sh.outboxes = sh.outboxOptions()
+	return sh
 }
 
 // add and remove keep every client at its place, so that neither searches.

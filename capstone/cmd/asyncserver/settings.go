@@ -42,6 +42,7 @@ var table = []setting{
 	{"slow", "what happens to a client above that: drop-oldest, drop-newest or disconnect (1008)", func(s *settings) any { return &s.slow }},
 	{"publish-rate", "messages a second from one client; more are dropped and counted; 0 is no limit", func(s *settings) any { return &s.PublishRate }},
 	{"publish-burst", "messages at once above that rate", func(s *settings) any { return &s.PublishBurst }},
+	{"gap-timeout", "how long a number may be missing among the messages of a sender with a name; then it is lost", func(s *settings) any { return &s.GapTimeout }},
 	{"heartbeat", "a ping after so much silence", func(s *settings) any { return &s.Heartbeat }},
 	{"zombie", "a client is removed after so much silence", func(s *settings) any { return &s.Zombie }},
 	{"handshake-timeout", "time until a request must be whole", func(s *settings) any { return &s.HandshakeTimeout }},
