@@ -16,7 +16,7 @@ json = $(if $(JSON),--json)
 yes = $(if $(YES),--yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak demo storm peers test skeletons
+.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak costs demo storm peers test skeletons
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -48,6 +48,9 @@ progress: ## points by lab; with LAB=, that lab's history [SIDE=]
 
 doctor: ## what this machine gives the labs, and how to mend what is short [JSON=1]
 	$(lab) doctor $(json) $(ARGS)
+
+costs: ## what a system call, a goroutine, a copy, a connection cost on this machine [JSON=1]
+	$(lab) costs $(json) $(ARGS)
 
 mutants: ## the wrong implementations, and the check that refuses each [LAB=]
 	$(lab) mutants $(LAB) $(ARGS)
