@@ -13,8 +13,14 @@ var (
 	small, page, large = make([]byte, 64), make([]byte, 4<<10), make([]byte, 64<<10)
 	target             = make([]byte, 64<<10)
 	sink               int
-	kept               []byte
+	kept               []byte // or the allocation would be left out
 )
+
+//go:noinline
+func keep(p []byte) {
+	kept = p
+	sink += len(kept)
+}
 
 //go:noinline
 func called(i int) int { return i + 1 }
@@ -22,14 +28,18 @@ func called(i int) int { return i + 1 }
 var inUserSpace = []Cost{
 	loop("user space", "call a function", "the floor: everything else is a multiple of it", func() { sink = called(sink) }),
 	loop("user space", "atomic add", "on a cache line that nobody else wants", func() { counter.Add(1) }),
-	loop("user space", "lock and unlock a mutex", "that nobody else wants", func() { mutex.Lock(); mutex.Unlock() }),
+	loop("user space", "lock and unlock a mutex", "that nobody else wants", func() {
+		mutex.Lock()
+		sink++
+		mutex.Unlock()
+	}),
 	loop("user space", "ask for the time", "time.Now, without a system call: the vDSO", func() { sink += time.Now().Nanosecond() }),
 	loop("user space", "copy 64 bytes", "", func() { copy(target, small) }),
 	loop("user space", "copy 4 KiB", "from the cache", func() { copy(target, page) }),
 	loop("user space", "copy 64 KiB", "hardly fits into the first cache", func() { copy(target, large) }),
 	{Group: "user space", Name: "read one byte of 256 MiB", Unit: CPU, Note: "anywhere: a cache miss, and often one of the TLB", run: cacheMisses},
-	loop("user space", "allocate 64 bytes", "the collector's part is in it", func() { kept = make([]byte, 64) }),
-	loop("user space", "allocate 4 KiB", "zeroed, and collected: why buffers are pooled", func() { kept = make([]byte, 4<<10) }),
+	loop("user space", "allocate 64 bytes", "the collector's part is in it", func() { keep(make([]byte, 64)) }),
+	loop("user space", "allocate 4 KiB", "zeroed, and collected: why buffers are pooled", func() { keep(make([]byte, 4<<10)) }),
 	loop("user space", "check 4 KiB of ASCII for UTF-8", "", func() {
 		if utf8.Valid(ascii) {
 			sink++
