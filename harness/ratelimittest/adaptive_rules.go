@@ -89,7 +89,7 @@ func near(what string, expected, got float64) error {
 
 func rateFollows(r *spec.Run, l lab) error {
 	c := &clock{}
-	a, err := l.Adaptive(AdaptiveOptions{Min: 10, Max: 1000, Start: 100, Burst: 1, Target: 10 * ms, Increase: 20, Decrease: 0.5, Now: c.now})
+	a, err := l.Adaptive(AdaptiveOptions{Min: 10, Max: 1000, Start: 100, Burst: 10, Target: 10 * ms, Increase: 20, Decrease: 0.5, Now: c.now})
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func rateFollows(r *spec.Run, l lab) error {
 	if err := near("after a second bad window the rate to be", 35, a.Rate()); err != nil {
 		return err
 	}
-	a.Allow()
+	count(10, a.Allow)
 	passed := 0
 	for range 2000 {
 		c.after(5 * ms)

@@ -105,8 +105,8 @@ func queueLowers(r *spec.Run, l lab) error {
 		}
 		return nil
 	}
-	// base is forgotten now and then and measured with the queue in place, so
-	// that the limit may stand some queues above capacity; not many times it.
+	// A base that is now and then measured with the queue in place lets the
+	// limit climb by a queue each time, without end.
 	if err := settle("first", 10*ms, 20, 20, 60); err != nil {
 		return err
 	}

@@ -24,7 +24,9 @@ type ConcurrencyOptions struct {
 // its methods.
 //
 // It decides once in a window of as many requests as the limit allows, at least
-// 16. It needs no clock.
+// 16. A limit that stands above what the server can work on never sees base, so
+// after 100 windows it is halved for two of them (as TCP BBR drains its pipe to
+// measure it). It needs no clock.
 type Concurrency struct {
 	o ConcurrencyOptions // immutable
 
@@ -35,13 +37,16 @@ type Concurrency struct {
 	samples  int           // guarded by mu: of this window
 	fastest  time.Duration // guarded by mu: of this window
 	failed   bool          // guarded by mu: in this window
-	base     time.Duration // guarded by mu: the fastest of the last baseWindows; 0 before the first
-	age      int           // guarded by mu: windows since base was begun anew
+	base     time.Duration // guarded by mu: the fastest request without a queue; 0 before the first
+	age      int           // guarded by mu: windows since base was measured
+	probe    int           // guarded by mu: windows that are left of the look for base; 0 when there is none
+	before   int           // guarded by mu: the limit when the probe began
 }
 
-// baseWindows is after how many windows the fastest request is forgotten: the
-// server may have become slower for good.
-const baseWindows = 100
+const (
+	baseWindows  = 100 // then base is measured anew: the server may have become slower for good
+	probeWindows = 2   // in the first one the queue from before is still there
+)
 
 // NewConcurrency returns a limiter with the limit Start. It refuses what
 // ConcurrencyOptions rules out.
@@ -105,28 +110,45 @@ func (c *Concurrency) InFlight() int {
 
 // decide makes one step and begins a window. mu is held.
 func (c *Concurrency) decide() {
-	next := c.limit
-	switch queue := c.queue(); {
+	switch {
 	case c.failed:
-		next = c.limit * 3 / 4
+		c.endProbe()
+		c.limit = c.limit * 3 / 4
 	case c.fastest == 0: // nothing was measured
-	case queue > float64(c.o.High):
-		next--
-	case queue < float64(c.o.Low) && 2*c.peak >= c.limit: // a limit that nobody meets says nothing
-		next++
+	case c.probe > 1:
+		c.probe--
+	case c.probe == 1:
+		c.base, c.age = c.fastest, 0
+		c.endProbe()
+	default:
+		c.step()
 	}
-	c.limit = min(max(c.o.Min, next), c.o.Max)
+	c.limit = min(max(c.o.Min, c.limit), c.o.Max)
 	c.samples, c.fastest, c.failed, c.peak = 0, 0, false, c.inFlight
 }
 
-// queue estimates how many requests wait in the server. mu is held.
-func (c *Concurrency) queue() float64 {
-	if c.fastest == 0 {
-		return 0
-	}
-	c.age++
-	if c.base == 0 || c.fastest < c.base || c.age >= baseWindows {
+// step compares the window with base. mu is held.
+func (c *Concurrency) step() {
+	met := 2*c.peak >= c.limit // a limit that nobody meets says nothing, and there is no queue
+	if c.base == 0 || c.fastest < c.base || !met {
 		c.base, c.age = c.fastest, 0
 	}
-	return float64(c.limit) * (1 - float64(c.base)/float64(c.fastest))
+	if c.age++; c.age >= baseWindows {
+		c.probe, c.before = probeWindows, c.limit
+		c.limit /= 2
+		return
+	}
+	switch queue := float64(c.limit) * (1 - float64(c.base)/float64(c.fastest)); {
+	case queue > float64(c.o.High):
+		c.limit--
+	case queue < float64(c.o.Low) && met:
+		c.limit++
+	}
+}
+
+// endProbe brings the limit back. mu is held.
+func (c *Concurrency) endProbe() {
+	if c.probe > 0 {
+		c.probe, c.limit = 0, c.before
+	}
 }
