@@ -123,11 +123,12 @@ func (g gate) wait() { <-g }
 // keyOn finds a key that p handles on shard; tag makes it a different one each
 // time.
 func keyOn(p Partition, shard int, tag string) string {
-	for i := 0; ; i++ {
+	for i := range 100_000 {
 		if key := tag + strconv.Itoa(i); p.Shard(key) == shard {
 			return key
 		}
 	}
+	panic(fmt.Sprintf("of 100,000 keys Shard puts none on shard %d", shard))
 }
 
 // sendAll sends the messages from first to last to key, in this order.

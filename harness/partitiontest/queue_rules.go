@@ -162,14 +162,22 @@ func blockedSendersTakeTurns(r *spec.Run, l lab) error {
 	return bubble(r, func(r *spec.Run) error {
 		const queue, waiting = 2, 10
 		var d diary
+		var line atomic.Int32 // Sends that wait
+		var stolen atomic.Bool
+		var opened atomic.Pointer[judged]
 		hold := newGate(r)
 		p, err := open(r, l, Options{Shards: 1, Queue: queue, Handle: func(key string, s *State, m Message) {
+			// Room was made a moment ago.
+			if line.Load() > 0 && (*opened.Load()).TrySend("other", Message{}) == nil {
+				stolen.Store(true)
+			}
 			hold.wait()
 			d.handle(key, s, m)
 		}})
 		if err != nil {
 			return err
 		}
+		opened.Store(&p)
 		if err := send(r, p, "k", 1); err != nil {
 			return err
 		}
@@ -183,6 +191,7 @@ func blockedSendersTakeTurns(r *spec.Run, l lab) error {
 			sends = append(sends, r.Go(func() error { return p.Send(r.Context(), "k", Message{Seq: 2 + queue + i}) }))
 			synctest.Wait()
 		}
+		line.Store(waiting)
 		for i, done := range sends {
 			select {
 			case err := <-done:
@@ -192,9 +201,13 @@ func blockedSendersTakeTurns(r *spec.Run, l lab) error {
 			r.Step("let one message be handled, then TrySend")
 			hold.pass()
 			if err := p.TrySend("other", Message{}); err == nil {
-				return spec.Fail("room to belong to the Send that waits", "a TrySend that came later took it, with %d Sends waiting", waiting-i)
+				stolen.Store(true)
 			}
 			synctest.Wait()
+			if stolen.Load() {
+				return spec.Fail("room to belong to the Send that waits", "a TrySend that came later took it, with %d Sends waiting", waiting-i)
+			}
+			line.Add(-1)
 			select {
 			case err := <-done:
 				if err != nil {
@@ -270,11 +283,11 @@ func handlersMaySend(r *spec.Run, l lab) error {
 	p, err := open(r, l, Options{Shards: 2, Queue: 4, Handle: func(key string, _ *State, m Message) {
 		p := *opened.Load()
 		p.Stats()
+		last.Store(int64(m.Seq)) // before the next one can begin
 		if m.Seq < chain {
 			// To this key for two messages, then to one that may be elsewhere.
 			p.TrySend(fmt.Sprint(m.Seq/3), Message{Seq: m.Seq + 1})
 		}
-		last.Store(int64(m.Seq))
 	}})
 	if err != nil {
 		return err
