@@ -46,7 +46,7 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "no seed", Rule: "ShardsCannotBeForeseen", Says: `two partitions to place keys differently, each by its own se`},
 	{Name: "one handler at a time", Rule: "ShardsRunInParallel", Says: `all \d+ shards to be in Handle at the same time`},
 	{Name: "one queue for all", Rule: "ShardsRunInParallel", Says: `no panic`},
-	{Name: "checks nothing", Rule: "RefusesNonsense", Says: `New to refuse Shards: -\d+`},
+	{Name: "checks nothing", Rule: "RefusesNonsense", Says: `New to refuse `},
 	{Name: "a bound below the shards", Rule: "RefusesNonsense", Says: `New to refuse MaxKeys: \d+ with \d+ shards`},
 
 	{Name: "Close forgets the queue", Rule: "CloseDrains", Says: `everything accepted to be handled when Close returns`},
@@ -121,6 +121,6 @@ var mutants = []spec.Mutant[lab]{
 		Why: "The number of shards is a field that nothing reads. A bound on keys, shared out to the shards, bounds the memory whatever comes."},
 	{Name: "the article: a full channel accepts", Article: true, New: articleLab, Rule: "QueueIsBounded", Says: `\d+ messages to wait beside the one in Handle`,
 		Why: "What finds the channel full stays in a map without a bound, and is delivered only when another message comes for that key. A bounded queue that says no tells the sender at once."},
-	{Name: "the article: nothing ends it", Article: true, New: articleLab, Rule: "CloseDrains", Says: `the check to end within \d+s`,
+	{Name: "the article: nothing ends it", Article: true, New: articleLab, Rule: "CloseDrains", Says: `everything accepted to be handled when Close returns`,
 		Why: "There is no Close, so a program that ends loses what is queued, and one that goes on keeps every goroutine. Close has a shard handle what it has accepted, and waits."},
 }
