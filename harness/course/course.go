@@ -42,7 +42,7 @@ var Labs = []Lab{
 		Builds: "a token bucket, an adaptive limiter, 429 middleware", From: "RateLimiter, AutoAdjust"},
 	{ID: "07", Name: "ordering", Title: "Putting messages in order", Hours: "5 to 7", Points: 100, Built: true, Needs: []string{"01"},
 		Builds: "a reorder buffer with gaps, duplicates and retransmission", From: "OrderedChannel"},
-	{ID: "08", Name: "partition", Title: "Order by key", Needs: []string{"07"},
+	{ID: "08", Name: "partition", Title: "Order by key", Hours: "5 to 7", Points: 100, Built: true, Needs: []string{"07"},
 		Builds: "per-key order over a fixed number of shards", From: "PartitionedChannel"},
 	{ID: "09", Name: "zerocopy", Title: "Copying less", Needs: []string{"03"},
 		Builds: "an HTTP file server and a TCP proxy, sent in five ways", From: "sendFile, mmap"},

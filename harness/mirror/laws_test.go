@@ -139,7 +139,10 @@ func receiver(d *ast.FuncDecl) string {
 	if star, ok := t.(*ast.StarExpr); ok {
 		t = star.X
 	}
-	if generic, ok := t.(*ast.IndexExpr); ok {
+	switch generic := t.(type) {
+	case *ast.IndexExpr: // of one type
+		t = generic.X
+	case *ast.IndexListExpr: // of several
 		t = generic.X
 	}
 	return t.(*ast.Ident).Name

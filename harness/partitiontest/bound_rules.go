@@ -22,7 +22,7 @@ var boundRules = []spec.Rule[lab]{
 	},
 	{
 		Name: "AMillionKeysFit", Group: "bound", Points: 2, Section: "Step 7: a bound on keys",
-		Why: "A million keys through a bound of ten thousand must cost what ten thousand cost, whatever the table, the list and the queues do with those that have gone. The article's design would take 73 GB.",
+		Why: "A million keys through a bound of ten thousand must cost what ten thousand cost, whatever the table, the list and the queues do with those that have gone. The article's design would take 20 GB.",
 		Hints: [3]string{
 			"990,000 keys have come and gone. What still knows them?",
 			"Something beside the table: a list of all keys, a slice that only grows by append, free entries that are not used again.",
