@@ -22,11 +22,14 @@ var articleLab = func() lab {
 }()
 
 func newArticle(o options) (judged, error) {
+	if o.Capacity < 0 || o.MaxBytes < 0 || o.Policy < Block || o.Policy > DropOldest || o.MaxBytes > 0 && o.Size == nil {
+		return nil, errFull // a caller's part: the article asks for nothing but a number
+	}
 	told := o.OnSignal
 	if told == nil {
 		told = func(int) {}
 	}
-	return &article{articleChannel: newArticleChannel(max(0, o.Capacity), told), o: o}, nil
+	return &article{articleChannel: newArticleChannel(o.Capacity, told), o: o}, nil
 }
 
 func (a *article) Send(_ context.Context, p int, m Message) error {

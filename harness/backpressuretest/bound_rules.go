@@ -260,7 +260,7 @@ func dropsAreHandedOver(r *spec.Run, l lab) error {
 func discardEmptiesTheQueue(r *spec.Run, l lab) error {
 	s := open(r, l, options{Capacity: 10, MaxBytes: 100})
 	s.try(nil, Low, Message{ID: 1, Bytes: 30})
-	s.try(nil, Normal, Message{ID: 2, Bytes: 30})
+	s.try(nil, High, Message{ID: 2, Bytes: 30})
 	s.try(nil, Low, Message{ID: 3, Bytes: 30})
 	if s.err != nil {
 		return s.err

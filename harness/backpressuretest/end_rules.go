@@ -83,7 +83,7 @@ func closeReleasesWaiters(r *spec.Run, l lab) error {
 		s.gets(1)
 		s.isEmpty()
 		r.Step("another channel, with receivers that wait")
-		s = open(r, l, options{Capacity: 1, Policy: Block})
+		s = s.another(options{Capacity: 1, Policy: Block})
 		calls = []*call{s.startReceive("Receive A"), s.startReceive("Receive B"),
 			s.start("ReceiveBatch", func(ctx context.Context) ([]int, error) { return batch(s, ctx, 3) })}
 		s.waits(calls...)

@@ -43,6 +43,14 @@ func open(r *spec.Run, l lab, o options) *scene {
 	return s
 }
 
+// another goes on with another channel, unless it has failed already.
+func (s *scene) another(o options) *scene {
+	if s.err != nil {
+		return s
+	}
+	return open(s.r, s.l, o)
+}
+
 func (s *scene) fail(expected, happened string, args ...any) {
 	if s.err == nil {
 		s.err = spec.Fail(expected, happened, args...)

@@ -1,8 +1,10 @@
 package backpressuretest
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
@@ -72,7 +74,7 @@ func slowDownOnce(r *spec.Run, l lab) error {
 		return s.err
 	}
 	r.Step("by bytes: 90%% of 1000, far below the bound on messages")
-	s = open(r, l, options{Capacity: 100, MaxBytes: 1000})
+	s = s.another(options{Capacity: 100, MaxBytes: 1000})
 	s.try(nil, Normal, Message{ID: 1, Bytes: 899})
 	s.told("")
 	s.try(nil, Normal, Message{ID: 2, Bytes: 1})
@@ -83,12 +85,12 @@ func slowDownOnce(r *spec.Run, l lab) error {
 		return s.err
 	}
 	r.Step("small capacities: 90%% of 7 is reached with 7, of 1 with 1")
-	s = open(r, l, options{Capacity: 7})
+	s = s.another(options{Capacity: 7})
 	s.fill(1, 6)
 	s.told("")
 	s.fill(7, 7)
 	s.told("SLOW_DOWN")
-	s = open(r, l, options{Capacity: 1})
+	s = s.another(options{Capacity: 1})
 	s.fill(1, 1)
 	s.told("SLOW_DOWN")
 	s.gets(1)
@@ -213,6 +215,9 @@ func signalsKeepTheirOrder(r *spec.Run, l lab) error {
 	if want := []string{"SLOW_DOWN", "RESUME"}; !slices.Equal(got, want) {
 		return spec.Fail("SLOW_DOWN, then RESUME", "OnSignal got %v", got)
 	}
+	if err := oneSignalAtATime(r, l); err != nil {
+		return err
+	}
 	r.Step("4 goroutines send, 4 receive, 20,000 messages each")
 	const each = 20_000
 	var workers []<-chan error
@@ -246,4 +251,50 @@ func signalsKeepTheirOrder(r *spec.Run, l lab) error {
 		return spec.Fail(fmt.Sprintf("OnSignal to have got the %d SLOW_DOWN and %d RESUME that Stats tells", st.SlowDowns, st.Resumes), "it got %d signals, and Slow is %v", len(got), s.Slow())
 	}
 	return nil
+}
+
+// oneSignalAtATime raises RESUME while OnSignal is busy with SLOW_DOWN.
+func oneSignalAtATime(r *spec.Run, l lab) error {
+	return r.Bubble(func(r *spec.Run) error {
+		gate := make(chan struct{})
+		inside, most := 0, 0
+		var mu sync.Mutex // guards both
+		var s *scene
+		s = open(r, l, options{Capacity: 10, Policy: Reject, OnSignal: func(what int) {
+			mu.Lock()
+			inside++
+			most = max(most, inside)
+			mu.Unlock()
+			s.signal(what)
+			if what == SlowDown {
+				<-gate
+			}
+			mu.Lock()
+			inside--
+			mu.Unlock()
+		}})
+		s.fill(1, 8)
+		send := s.start("TrySend of the 9th message; OnSignal takes long", func(context.Context) ([]int, error) { return nil, s.TrySend(Normal, Message{ID: 9}) })
+		receive := s.start("TryReceive, 4 times", func(context.Context) (got []int, err error) {
+			for range 4 {
+				m, _ := s.TryReceive()
+				got = append(got, m.ID)
+			}
+			return got, nil
+		})
+		s.handed(receive, 1, 2, 3, 4)
+		mu.Lock()
+		if most > 1 {
+			s.fail("one call of OnSignal at a time, on whichever goroutine", "%d ran at the same time", most)
+		}
+		mu.Unlock()
+		s.told("SLOW_DOWN")
+		if s.err == nil {
+			r.Step("OnSignal returns")
+		}
+		close(gate)
+		s.ends(nil, send)
+		s.told("RESUME")
+		return s.err
+	})
 }

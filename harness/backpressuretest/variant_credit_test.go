@@ -66,10 +66,10 @@ func (c *variantCredit) Acquire(ctx context.Context, n int) error {
 		switch {
 		case c.closed && !c.is("Close leaves who wants credit"), first && n <= c.left, ctx.Err() != nil && !c.is("credit cannot be given up"):
 			granted := !c.closed && first && n <= c.left
-			c.line = slices.DeleteFunc(c.line, func(t *int) bool { return t == ticket })
-			if !c.is("who gives up credit tells nobody") || granted {
-				c.cond.Broadcast()
+			if granted || !c.is("who gives up credit stays in the line") {
+				c.line = slices.DeleteFunc(c.line, func(t *int) bool { return t == ticket })
 			}
+			c.cond.Broadcast()
 			if !granted {
 				if c.is("giving up costs credit") && !c.closed {
 					c.left = max(0, c.left-n)
@@ -111,16 +111,16 @@ func (c *variantCredit) Grant(n int) error {
 	switch {
 	case c.closed:
 		return nil
-	case c.left+n > most && c.is("an overflow is cut off"):
+	case n > most-c.left && c.is("an overflow is cut off"):
 		c.left = most
 		return nil
-	case c.left+n > most && c.is("an overflow is added all the same"):
+	case n > most-c.left && c.is("an overflow is added all the same"):
 		c.left += n
 		return errOverflow
-	case c.left+n > most && c.is("credit wraps around"):
+	case n > most-c.left && c.is("credit wraps around"):
 		c.left = int(int32(c.left + n))
 		return nil
-	case c.left+n > most:
+	case n > most-c.left:
 		return errOverflow
 	}
 	c.left += n

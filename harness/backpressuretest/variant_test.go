@@ -173,10 +173,10 @@ func (v *variant) drop(all []vitem) {
 
 // put decides on a message.
 func (v *variant) put(p int, m Message, wait bool) (w *vwaiter, dropped []vitem, err error) {
-	p = min(max(p, Low), High)
-	if v.is("priorities are taken as they are") {
-		p = map[bool]int{true: p}[p <= High]
+	if v.is("an unknown priority is Normal") && (p < Low || p > High) {
+		p = Normal
 	}
+	p = min(max(p, Low), High)
 	it := vitem{m: m, p: p}
 	if v.o.Size != nil {
 		it.size = max(v.o.Size(m), 0)
