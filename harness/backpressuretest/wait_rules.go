@@ -2,6 +2,7 @@ package backpressuretest
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynclab/asynclab/harness/spec"
@@ -78,17 +79,17 @@ func noLockWhileWaiting(r *spec.Run, l lab) error {
 		done := r.Go(func() error { return s.Send(ctx, Normal, Message{ID: id}) })
 		r.Cleanup(func() { cancel(); <-done })
 	}
-	var st Stats
+	var senders atomic.Int64 // a Stats that hangs may still write it when the check has ended
 	ask := func(what string, f func()) error {
 		return r.Call(what+" to return while Sends wait: is a lock held?", func() error { f(); return nil })
 	}
 	err := r.Until("3 Sends to wait, in Stats.Senders", func() bool {
-		return ask("Stats", func() { st = s.Stats() }) != nil || st.Senders == 3
+		return ask("Stats", func() { senders.Store(int64(s.Stats().Senders)) }) != nil || senders.Load() == 3
 	})
 	if err != nil {
 		return err
 	}
-	if st.Senders != 3 {
+	if senders.Load() != 3 {
 		return spec.Fail("Stats to return while Sends wait: is a lock held?", "it had not by the deadline")
 	}
 	r.Step("TrySend, Slow, Receive")
