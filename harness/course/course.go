@@ -36,7 +36,7 @@ var Labs = []Lab{
 		Builds: "the edge-triggered loop every later lab stands on", From: "EventLoop, parseMessages, Send, handleWrite, handleClose"},
 	{ID: "04", Name: "reactor", Title: "Many loops", Hours: "8 to 10", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "main and sub reactors, ownership, a timing wheel, EMFILE, drain", From: "Reactor"},
-	{ID: "05", Name: "backpressure", Title: "A channel that pushes back", Needs: []string{"01"},
+	{ID: "05", Name: "backpressure", Title: "A channel that pushes back", Hours: "6 to 8", Points: 100, Built: true, Needs: []string{"01"},
 		Builds: "a bounded priority channel with watermarks and credit", From: "Channel"},
 	{ID: "06", Name: "ratelimit", Title: "Rates and limits", Needs: []string{"01"},
 		Builds: "a token bucket, an adaptive limiter, 429 middleware", From: "RateLimiter, AutoAdjust"},

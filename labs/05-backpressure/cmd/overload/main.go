@@ -2,7 +2,7 @@
 // takes 50,000, and shows what becomes of them: it prints a table and draws how
 // full each queue was over time.
 //
-//	go run ./solutions/05-backpressure/cmd/overload -o labs/05-backpressure/overload.svg
+//	go run ./labs/05-backpressure/cmd/overload -o labs/05-backpressure/overload.svg
 //
 // It takes about 12 seconds, and a core while it runs.
 package main
