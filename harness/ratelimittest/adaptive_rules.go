@@ -22,7 +22,7 @@ var adaptiveRules = []spec.Rule[lab]{
 		Check: rateFollows,
 	},
 	{
-		Name: "StaysInBounds", Group: "adaptive", Points: 3, Section: step7,
+		Name: "StaysInBounds", Group: "adaptive", Points: 2, Section: step7,
 		Why: "Ten minutes without trouble must not end in a rate that no trouble can bring down again; a bad hour must not end in one that never recovers.",
 		Hints: [3]string{
 			"Where is the rate after an hour of good windows?",
@@ -32,7 +32,7 @@ var adaptiveRules = []spec.Rule[lab]{
 		Check: staysInBounds,
 	},
 	{
-		Name: "OneSampleDoesNotDecide", Group: "adaptive", Points: 3, Section: step7,
+		Name: "OneSampleDoesNotDecide", Group: "adaptive", Points: 2, Section: step7,
 		Why: "One slow request in a thousand is a garbage collection. A rate that follows it follows noise; so does one that decides on three samples.",
 		Hints: [3]string{
 			"Which number says how a window was?",
@@ -42,7 +42,7 @@ var adaptiveRules = []spec.Rule[lab]{
 		Check: oneSample,
 	},
 	{
-		Name: "BalanceDoesNotDrift", Group: "adaptive", Points: 3, Section: step7,
+		Name: "BalanceDoesNotDrift", Group: "adaptive", Points: 2, Section: step7,
 		Why: "x 1.1 and x 0.9 is x 0.99: half good and half bad windows lead to zero, and their rate depends on where it began. Adding and multiplying leads to one rate from everywhere.",
 		Hints: [3]string{
 			"What do two limiters do that begin at 10 and at 1000, and see the same?",
@@ -52,7 +52,7 @@ var adaptiveRules = []spec.Rule[lab]{
 		Check: noDrift,
 	},
 	{
-		Name: "OddSamplesAreSafe", Group: "adaptive", Points: 3, Section: step7,
+		Name: "OddSamplesAreSafe", Group: "adaptive", Points: 2, Section: step7,
 		Why: "A clock that was set gives a negative latency; a request that was forgotten one of a year. A division by one of them is infinite, and from there no arithmetic leads back.",
 		Hints: [3]string{
 			"What is Target / latency when latency is 0?",

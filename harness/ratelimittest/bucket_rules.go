@@ -34,7 +34,7 @@ var bucketRules = []spec.Rule[lab]{
 		Check: holdsTheRate,
 	},
 	{
-		Name: "IdleEarnsOneBurst", Group: "bucket", Points: 3, Section: step1,
+		Name: "IdleEarnsOneBurst", Group: "bucket", Points: 2, Section: step1,
 		Why: "An idle night must not be paid out in the morning: what does not fit into the bucket runs over.",
 		Hints: [3]string{
 			"What is the most that a bucket can hold after a night?",
@@ -54,7 +54,7 @@ var bucketRules = []spec.Rule[lab]{
 		Check: clockBack,
 	},
 	{
-		Name: "CountsAreChecked", Group: "bucket", Points: 3, Section: step1,
+		Name: "CountsAreChecked", Group: "bucket", Points: 2, Section: step1,
 		Why: "AllowN(-5) that adds five tokens is a gift to whoever controls n. More than the burst can never be there: to wait for it is to wait for ever.",
 		Hints: [3]string{
 			"Which n can be granted at all?",
@@ -64,7 +64,7 @@ var bucketRules = []spec.Rule[lab]{
 		Check: countsAreChecked,
 	},
 	{
-		Name: "OptionsAreChecked", Group: "bucket", Points: 3, Section: step1,
+		Name: "OptionsAreChecked", Group: "bucket", Points: 2, Section: step1,
 		Why: "A rate of 0 divides by zero, a burst below 1 never grants, and NaN passes every comparison that asks for what is wrong. New is the place to say so.",
 		Hints: [3]string{
 			"What does `rate <= 0` say when rate is NaN?",
@@ -74,7 +74,7 @@ var bucketRules = []spec.Rule[lab]{
 		Check: optionsAreChecked,
 	},
 	{
-		Name: "RefusalsCostNothing", Group: "bucket", Points: 3, Section: step1,
+		Name: "RefusalsCostNothing", Group: "bucket", Points: 2, Section: step1,
 		Why: "A client that is refused and asks again and again must get its token all the same when it is there, not dig itself deeper with each question.",
 		Hints: [3]string{
 			"What is written when the answer is no?",

@@ -21,7 +21,7 @@ var keyedRules = []spec.Rule[lab]{
 		Check: keysAreApart,
 	},
 	{
-		Name: "FullKeysAreForgotten", Group: "keyed", Points: 4, Section: step6,
+		Name: "FullKeysAreForgotten", Group: "keyed", Points: 3, Section: step6,
 		Why: "A map of everybody who ever came grows for ever. A key forgotten too early gets a new, full bucket: whoever changes places with enough others has no limit.",
 		Hints: [3]string{
 			"When does it make no difference whether a key is known?",

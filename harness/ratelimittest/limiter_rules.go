@@ -65,7 +65,7 @@ var changeRules = []spec.Rule[lab]{
 		Check: burstCanChange,
 	},
 	{
-		Name: "ChangeWhileBusy", Group: "change", Points: 3, Section: step3,
+		Name: "ChangeWhileBusy", Group: "change", Points: 2, Section: step3,
 		Why: "A change that reads the state, computes and writes it while others take tokens gives those tokens back: they took them from a state that is thrown away.",
 		Hints: [3]string{
 			"What if an Allow succeeds between your load of the old state and your store of the new one?",

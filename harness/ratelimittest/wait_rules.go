@@ -46,7 +46,7 @@ var waitRules = []spec.Rule[lab]{
 		Check: waitIsFair,
 	},
 	{
-		Name: "WaitHearsItsContext", Group: "wait", Points: 3, Section: step4,
+		Name: "WaitHearsItsContext", Group: "wait", Points: 2, Section: step4,
 		Why: "A request whose client has gone must not wait any further; one whose deadline comes before its token should not even begin.",
 		Hints: [3]string{
 			"What ends a Wait besides its token?",
@@ -56,7 +56,7 @@ var waitRules = []spec.Rule[lab]{
 		Check: waitHears,
 	},
 	{
-		Name: "LeaverMakesRoom", Group: "wait", Points: 3, Section: step5,
+		Name: "LeaverMakesRoom", Group: "wait", Points: 2, Section: step5,
 		Why: "Tokens of somebody who has left must go to those behind, or a limiter whose clients time out passes less than its rate, just when there is too much to do.",
 		Hints: [3]string{
 			"Five wait, the second gives up: when does the third go?",
@@ -66,7 +66,7 @@ var waitRules = []spec.Rule[lab]{
 		Check: leaverMakesRoom,
 	},
 	{
-		Name: "ChangeReachesWaiters", Group: "wait", Points: 3, Section: step5,
+		Name: "ChangeReachesWaiters", Group: "wait", Points: 2, Section: step5,
 		Why: "A limit is raised because somebody waits too long. It should help those who wait now.",
 		Hints: [3]string{
 			"Whose sleep was computed at the old rate?",
@@ -356,7 +356,7 @@ func changeReaches(r *spec.Run, l lab) error {
 
 var reserveRules = []spec.Rule[lab]{
 	{
-		Name: "ReserveTellsWhen", Group: "reserve", Points: 3, Section: step5,
+		Name: "ReserveTellsWhen", Group: "reserve", Points: 2, Section: step5,
 		Why: "An event loop cannot wait. It asks when, sets its own timer, and what it has reserved is its own.",
 		Hints: [3]string{
 			"What differs from Wait, but for who sleeps?",
@@ -366,7 +366,7 @@ var reserveRules = []spec.Rule[lab]{
 		Check: reserveTells,
 	},
 	{
-		Name: "CancelMintsNothing", Group: "reserve", Points: 3, Section: step5,
+		Name: "CancelMintsNothing", Group: "reserve", Points: 2, Section: step5,
 		Why: "To give back what stands in front of others, without moving them, lets a newcomer go at the same instant as the last of them. To give back twice, or what was used, is to print money.",
 		Hints: [3]string{
 			"One reserves, another behind it; the first cancels: who may go when?",
