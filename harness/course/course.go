@@ -38,7 +38,7 @@ var Labs = []Lab{
 		Builds: "main and sub reactors, ownership, a timing wheel, EMFILE, drain", From: "Reactor"},
 	{ID: "05", Name: "backpressure", Title: "A channel that pushes back", Hours: "6 to 8", Points: 100, Built: true, Needs: []string{"01"},
 		Builds: "a bounded priority channel with watermarks and credit", From: "Channel"},
-	{ID: "06", Name: "ratelimit", Title: "Rates and limits", Needs: []string{"01"},
+	{ID: "06", Name: "ratelimit", Title: "Rates and limits", Hours: "8 to 10", Points: 100, Built: true, Needs: []string{"01"},
 		Builds: "a token bucket, an adaptive limiter, 429 middleware", From: "RateLimiter, AutoAdjust"},
 	{ID: "07", Name: "ordering", Title: "Putting messages in order", Hours: "5 to 7", Points: 100, Built: true, Needs: []string{"01"},
 		Builds: "a reorder buffer with gaps, duplicates and retransmission", From: "OrderedChannel"},

@@ -68,9 +68,12 @@ func inFlightBounded(r *spec.Run, l lab) error {
 	if err := first(want("in flight when all have ended", 0, c.InFlight()), want("that can be acquired", 10, count(100, c.Acquire))); err != nil {
 		return err
 	}
-	r.Step("release 10, and once more")
-	for range 10 {
-		c.Release(ms, true)
+	r.Step("release 10, some of which have failed, and once more")
+	for i := range 10 {
+		c.Release(ms, i%2 == 0)
+	}
+	if err := want("in flight when all have been released", 0, c.InFlight()); err != nil {
+		return err
 	}
 	panicked := func() (yes bool) {
 		defer func() { yes = recover() != nil }()
