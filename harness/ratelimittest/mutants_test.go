@@ -60,11 +60,11 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "a change empties it", Rule: "ChangeMintsNothing", Says: `tokens after \d+ s at \d+/s and a change to \d+/s: \d+`},
 	{Name: "a larger burst comes full", Rule: "BurstCanChange", Says: `tokens after a burst of \d+ became \d+: \d+`},
 	{Name: "the burst stays", Rule: "BurstCanChange", Says: `tokens after a burst of \d+ became \d+: \d+`},
-	{Name: "a change lets others in between", Rule: "ChangeWhileBusy", Says: `.`},
+	{Name: "a change lets others in between", Rule: "ChangeWhileBusy", Says: `the \d+ tokens that were there to pass`},
 
 	{Name: "sleeps whole milliseconds", Rule: "WaitSleepsExactly", Says: `Wait \d+ at \d+/s to return after \d+ms`},
 	{Name: "sleeps a little longer", Rule: "WaitSleepsExactly", Says: `Wait \d+ at \d+/s to return after \d+ms`},
-	{Name: "polls", Rule: "WaitingBurnsNothing", Says: `the check to end within \d+s`},
+	{Name: "polls", Rule: "WaitingBurnsNothing", Says: `at most 10 looks|Wait to sleep until its time`},
 	{Name: "takes when it wakes up", Rule: "WaitIsFair", Says: `Allow to be refused while others wait`},
 	{Name: "the last in the line goes first", Rule: "WaitIsFair", Says: `those who wait for \d+, \d+, \d+, \d+ and \d+ to go at \[\d+ms \d+ms \d+`},
 	{Name: "an ended context is not looked at", Rule: "WaitHearsItsContext", Says: `Wait with an ended context to return context\.Canceled`},
@@ -117,7 +117,7 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "a latency of 0 counts", Rule: "QueueLowersTheLimit", Says: `limit after windows without a measurement: \d+`},
 	{Name: "who failed stays in", Rule: "InFlightIsBounded", Says: `in flight when all have been released: \d+`},
 
-	{Name: "answers 503", Rule: "RefusesWith429", Says: `\d+`},
+	{Name: "answers 503", Rule: "RefusesWith429", Says: `429`},
 	{Name: "no Retry-After", Rule: "RefusesWith429", Says: `Retry-After: \d+ with a token in \d+s`},
 	{Name: "Retry-After is rounded down", Rule: "RefusesWith429", Says: `Retry-After: \d+ with a token in \d+\.\d+s`},
 	{Name: "Retry-After may be 0", Rule: "RefusesWith429", Says: `Retry-After: \d+ with a token in \d+s`},
@@ -126,7 +126,7 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "asks twice", Rule: "RefusesWith429", Says: `questions asked for \d+ requests: \d+`},
 	{Name: "serves all the same", Rule: "RefusesWith429", Says: `requests that reached the handler: \d+`},
 
-	{Name: "the article: the wait is rounded down to nothing", Article: true, New: articleLab, Rule: "WaitSleepsExactly", Says: `no panic`,
+	{Name: "the article: the wait is rounded down to nothing", Article: true, New: articleLab, Rule: "WaitSleepsExactly", Says: `Wait to sleep until its time`,
 		Why: "The seconds to wait become a Duration before they are multiplied, so less than one is none, and Wait asks two million times a second. A time in the smallest unit, and one timer, ask once."},
 	{Name: "the article: a change counts for the time that has passed", Article: true, New: articleLab, Rule: "ChangeMintsNothing", Says: `tokens after \d+ s at \d+/s and a change to \d+/s: \d+`,
 		Why: "The new rate is applied from the last Allow on, so a second at 1/s becomes a thousand tokens. What has flowed in is settled at the old rate first."},
