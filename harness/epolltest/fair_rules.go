@@ -30,7 +30,7 @@ var fairRules = []spec.Rule[New]{
 // scheduled when: it is at most what was under way when the ping was sent, and
 // what the server did before the ping's turn.
 func firehoseDoesNotStarve(r *spec.Run, new New) error {
-	const pings, total = 100, 192 << 20
+	const pings, total = 400, 512 << 20
 	s, err := serve(r, new, Options{})
 	if err != nil {
 		return err

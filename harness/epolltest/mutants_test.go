@@ -99,7 +99,7 @@ var mutants = []spec.Mutant[New]{
 		Why: "Send appends whatever the peer takes, so one peer that sends and does not read fills the memory. At a bound the connection is no longer read, and TCP stops the sender."},
 	{Name: "the article: a burst leaves its capacity behind", Article: true, New: newArticle, Rule: "BurstLeavesNoMemory", Says: `still held`,
 		Why: "The write buffer is emptied and its capacity stays, so every connection ends up with the memory of its worst moment. Let go of the buffer when it is empty."},
-	{Name: "the article: a firehose starves its neighbour", Article: true, New: newArticle, Rule: "FirehoseDoesNotStarve", Says: `MiB of the firehose went by`,
+	{Name: "the article: a firehose starves its neighbour", Article: true, Alone: true, New: newArticle, Rule: "FirehoseDoesNotStarve", Says: `MiB of the firehose went by`,
 		Why: "Edge-triggered, it must read until EAGAIN, and a peer that never stops sending never lets it get there. Take a bounded bite each turn; level-triggered epoll tells again of the rest."},
 	{Name: "the article: descriptors are inherited", Article: true, New: newArticle, Rule: "DescriptorsStayHere", Says: `inherited`,
 		Why: "Nothing sets CLOEXEC, so every child process keeps copies of the epoll and of all sockets, and a connection closed here stays open there. Each call that makes a descriptor takes the flag."},
