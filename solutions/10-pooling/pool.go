@@ -85,7 +85,6 @@ func (p *Pool) find(n int) *Buffer {
 	c := classOf(n)
 	if b := p.classes[c].take(); b != nil {
 		p.idle.Add(-int64(len(b.all)))
-		p.counts.hits.Add(1)
 		return b
 	}
 	p.counts.misses.Add(1)
@@ -95,13 +94,14 @@ func (p *Pool) find(n int) *Buffer {
 // put stores b, if that is allowed, and otherwise leaves it to the garbage
 // collector.
 func (p *Pool) put(b *Buffer) {
-	p.counts.returned.Add(1)
 	if p.debug != nil {
 		p.debug.returned(b)
+		p.counts.gone.Add(1)
 		return // it is never lent again, so that a late use can be told from another's
 	}
 	size := int64(len(b.all))
 	if b.class == none || !p.reserve(size) {
+		p.counts.gone.Add(1)
 		p.counts.dropped.Add(1)
 		return
 	}
@@ -123,6 +123,7 @@ func (p *Pool) Trim() {
 		for b := p.classes[c].take(); b != nil; b = p.classes[c].take() {
 			p.idle.Add(-int64(len(b.all)))
 			p.counts.dropped.Add(1)
+			p.counts.trimmed.Add(1)
 		}
 	}
 }

@@ -14,27 +14,37 @@ type Stats struct {
 	Idle     int    // bytes that wait to be lent
 }
 
-// counts are the counters of a pool. Each is on a cache line of its own: several
-// cores write them for every message.
+// counts are the counters of what is rare. Hits and what was stored are counted
+// by the stacks, whose locks are held anyway: a counter that all cores write for
+// every message costs more than the message.
 type counts struct {
-	hits, misses, oversize, returned, dropped counter
+	misses, oversize, gone, dropped atomic.Uint64 // gone: given back and not stored
+	trimmed                         atomic.Uint64 // taken by Trim, and so counted as hits
 }
 
-type counter struct {
-	atomic.Uint64
-	_ [56]byte
-}
-
-// Stats returns the counts.
+// Stats returns the counts. Its cost is a lock for each stack.
 func (p *Pool) Stats() Stats {
 	s := Stats{
-		Returned: p.counts.returned.Load(), // first: so InUse is not below 0
-		Hits:     p.counts.hits.Load(),
+		Hits:     -p.counts.trimmed.Load(),
 		Misses:   p.counts.misses.Load(),
 		Oversize: p.counts.oversize.Load(),
+		Returned: p.counts.gone.Load(),
 		Dropped:  p.counts.dropped.Load(),
 		Idle:     int(p.idle.Load()),
 	}
+	for c := range p.classes {
+		for i := range p.classes[c].stacks {
+			hits, returned := p.classes[c].stacks[i].counts()
+			s.Hits += hits
+			s.Returned += returned
+		}
+	}
 	s.InUse = int(s.Hits + s.Misses + s.Oversize - s.Returned)
 	return s
+}
+
+func (s *stack) counts() (hits, returned uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hits, s.returned
 }
