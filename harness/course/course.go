@@ -46,7 +46,7 @@ var Labs = []Lab{
 		Builds: "per-key order over a fixed number of shards", From: "PartitionedChannel"},
 	{ID: "09", Name: "zerocopy", Title: "Copying less", Needs: []string{"03"},
 		Builds: "an HTTP file server and a TCP proxy, sent in five ways", From: "sendFile, mmap"},
-	{ID: "10", Name: "pooling", Title: "Buffers that come back", Needs: []string{"03"},
+	{ID: "10", Name: "pooling", Title: "Buffers that come back", Hours: "5 to 7", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "size-classed and reference-counted buffers", From: "bufferPool, preallocation"},
 	{ID: "11", Name: "batching", Title: "Fewer, larger writes", Needs: []string{"03"},
 		Builds: "a batch writer by size, delay and idleness", From: "BatchWriter"},

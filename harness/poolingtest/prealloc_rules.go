@@ -41,8 +41,12 @@ func within(what string, allowed float64, f func()) error {
 }
 
 // These keep results alive, so that the compiler does not leave them out.
-var bytesSink []byte
-var intsSink []int
+var (
+	//lint:ignore U1000 it is written to
+	bytesSink []byte
+	//lint:ignore U1000 it is written to
+	intsSink []int
+)
 
 func sizesKnown(r *spec.Run, l lab) error {
 	for _, n := range []int{0, 1, 10_000} {
