@@ -1,0 +1,218 @@
+package batchingtest
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynclab/asynclab/harness/meter"
+	"github.com/asynclab/asynclab/harness/spec"
+)
+
+var targets = []spec.Target[lab]{
+	{
+		Name: "calls", Title: "calls of the sink for 100,000 messages of 100 bytes", Points: 6, Section: "Targets",
+		Why:  "That is what it is for: the article promises 1,000 system calls instead of 100,000.",
+		Unit: "calls", Goal: spec.AtMost, Bound: 1010,
+		Hints: [3]string{
+			"How many messages are in a call of yours, and what ended the batch?",
+			"With MaxBytes 64 KiB and enough to do, 655 of them.",
+			"Stats tells the reasons: a batch by delay or idle is a small one.",
+		},
+		Measure: calls,
+	},
+	{
+		Name: "messages", Title: "messages of 100 bytes through a socket, for the CPU time, against a write(2) for each", Points: 6, Section: "Targets",
+		Why:  "A system call costs more than a copy of 100 bytes, by far. What you save of it, your lock and your bookkeeping must not spend.",
+		Unit: "x-unbatched", Goal: spec.AtLeast, Bound: 3,
+		Hints: [3]string{
+			"What does a Write of yours do, beside a copy under a lock?",
+			"Wake the goroutine once for a batch, not for each message.",
+			"make profile LAB=11 shows the lines.",
+		},
+		Measure: messages,
+	},
+	{
+		Name: "delay", Title: "P99 from Write to the sink beyond MaxDelay of 2 ms, a message each 50 µs", Points: 4, Section: "Targets",
+		Why:  "What you promise for the delay is part of every answer's latency.",
+		Unit: "ms", Goal: spec.AtMost, Bound: 1,
+		Hints: [3]string{
+			"When does the delay begin, and what happens when it ends?",
+			"It begins with the first message of a batch, and the goroutine is woken at once.",
+			"See DelayIsKept.",
+		},
+		Measure: delay,
+	},
+	{
+		Name: "allocations", Title: "allocations in a million messages", Points: 4, Section: "Targets",
+		Why:  "Two batches that take turns hold all that is needed. What is allocated for a message is collected for a message.",
+		Unit: "allocations/Mmessage", Goal: spec.AtMost, Bound: 30_000,
+		Hints: [3]string{
+			"What is made for a message, and what for a batch?",
+			"Keep the slices of a batch when it has been written: b.copied = b.copied[:0].",
+			"type batch struct { copied []byte; messages []message; ... }, two of them, for ever",
+		},
+		Measure: allocations,
+	},
+}
+
+// void takes everything.
+type void struct{ calls, bytes atomic.Int64 }
+
+func (v *void) Writev(pieces [][]byte) (n int, _ error) {
+	for _, p := range pieces {
+		n += len(p)
+	}
+	v.calls.Add(1)
+	v.bytes.Add(int64(n))
+	return n, nil
+}
+
+const many = 100_000
+
+func calls(r *spec.Run, l lab) (spec.Sample, error) {
+	v := &void{}
+	w, err := l.New(v, Options{MaxDelay: 10 * time.Millisecond})
+	if err != nil {
+		return spec.Sample{}, err
+	}
+	p := letters(0, 100)
+	for range many {
+		if err := w.Write(r.Context(), p, nil); err != nil {
+			return spec.Sample{}, err
+		}
+	}
+	if err := w.Close(r.Context()); err != nil {
+		return spec.Sample{}, err
+	}
+	if n := v.bytes.Load(); n != many*100 {
+		return spec.Sample{}, spec.Fail("10,000,000 bytes", "%d were written", n)
+	}
+	return spec.Sample{Value: float64(v.calls.Load())}, nil
+}
+
+// messages compares the CPU time of a message through the writer and by itself.
+// The reader's is in both: it is the same process.
+func messages(r *spec.Run, l lab) (spec.Sample, error) {
+	p := letters(0, 100)
+	var ratios, mine, base []float64
+	for range 3 {
+		a, err := through(func(c net.Conn) error {
+			w, err := l.New(overTCP{c}, Options{MaxDelay: time.Millisecond})
+			if err != nil {
+				return err
+			}
+			for range many {
+				if err := w.Write(r.Context(), p, nil); err != nil {
+					return err
+				}
+			}
+			return w.Close(r.Context())
+		})
+		if err != nil {
+			return spec.Sample{}, err
+		}
+		b, err := through(func(c net.Conn) error {
+			for range many {
+				if _, err := c.Write(p); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return spec.Sample{}, err
+		}
+		ratios, mine, base = append(ratios, b/a), append(mine, a), append(base, b)
+	}
+	return spec.Sample{Value: median(ratios), Also: map[string]float64{"ns/message": median(mine), "unbatched ns/message": median(base)}}, nil
+}
+
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// through is the CPU time for each of many messages that send writes to a
+// connection, in nanoseconds.
+func through(send func(c net.Conn) error) (float64, error) {
+	client, server, err := pair()
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	read := make(chan int64, 1)
+	go func() {
+		n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{client}, make([]byte, 256<<10))
+		read <- n
+	}()
+	runtime.GC()
+	before, err := meter.Self()
+	if err != nil {
+		return 0, err
+	}
+	if err := send(server); err != nil {
+		return 0, err
+	}
+	server.Close()
+	if n := <-read; n != many*100 {
+		return 0, spec.Fail("10,000,000 bytes to come", "%d did", n)
+	}
+	after, err := meter.Self()
+	return float64(before.Until(after).CPU()) / many, err
+}
+
+// delay sends at a fixed rate, whatever becomes of the messages before, and
+// looks how long after its time each was handed to the sink.
+func delay(r *spec.Run, l lab) (spec.Sample, error) {
+	const bound, pause, count = 2 * time.Millisecond, 50 * time.Microsecond, 20_000
+	v := &void{}
+	w, err := l.New(v, Options{MaxDelay: bound})
+	if err != nil {
+		return spec.Sample{}, err
+	}
+	h := meter.NewHistogram()
+	began := time.Now()
+	p := letters(0, 20)
+	for i := range count {
+		at := began.Add(time.Duration(i) * pause)
+		for time.Until(at) > 0 {
+			if time.Until(at) > 200*time.Microsecond {
+				time.Sleep(100 * time.Microsecond)
+			}
+			runtime.Gosched()
+		}
+		// done runs on one goroutine, in order: h needs no lock.
+		if err := w.Write(r.Context(), p, func(error) { h.RecordValue(int64(max(0, time.Since(at)))) }); err != nil {
+			return spec.Sample{}, err
+		}
+	}
+	if err := w.Close(r.Context()); err != nil {
+		return spec.Sample{}, err
+	}
+	beyond := time.Duration(h.ValueAtQuantile(99)) - bound
+	return spec.Sample{Value: float64(beyond) / 1e6, Also: map[string]float64{"P50 ms": float64(h.ValueAtQuantile(50)) / 1e6, "P99 ms": float64(h.ValueAtQuantile(99)) / 1e6, "calls": float64(v.calls.Load())}}, nil
+}
+
+func allocations(r *spec.Run, l lab) (spec.Sample, error) {
+	w, err := l.New(&void{}, Options{MaxDelay: time.Millisecond})
+	if err != nil {
+		return spec.Sample{}, err
+	}
+	p := letters(0, 100)
+	ctx := r.Context()
+	var before, after runtime.MemStats
+	for range 2 { // the first one is for what is made once
+		runtime.ReadMemStats(&before)
+		for range 1_000_000 {
+			if err := w.Write(ctx, p, nil); err != nil {
+				return spec.Sample{}, err
+			}
+		}
+		runtime.ReadMemStats(&after)
+	}
+	return spec.Sample{Value: float64(after.Mallocs - before.Mallocs)}, w.Close(ctx)
+}
