@@ -13,7 +13,7 @@ const ms = time.Millisecond
 
 var whenRules = []spec.Rule[lab]{
 	{
-		Name: "FullBatchGoes", Group: "when", Points: 4, Section: step3,
+		Name: "FullBatchGoes", Group: "when", Points: 3, Section: step3,
 		Why: "When there is enough, waiting longer only makes messages older: the system call is as cheap per byte as it will be.",
 		Hints: [3]string{
 			"MaxBytes is 1000. Which message is the one that has the batch written?",
@@ -33,7 +33,7 @@ var whenRules = []spec.Rule[lab]{
 		Check: delayKept,
 	},
 	{
-		Name: "IdleWritesAtOnce", Group: "when", Points: 5, Section: step3,
+		Name: "IdleWritesAtOnce", Group: "when", Points: 4, Section: step3,
 		Why: "With no delay a single message leaves at once; under load, what comes while the sink works is the next batch. So batches grow as they are needed, and nobody waits for a timer: this is what most servers want.",
 		Hints: [3]string{
 			"MaxDelay is 0, the sink is busy, and 100 messages come. How many calls of the sink do they need?",
@@ -238,6 +238,10 @@ func flushWaits(r *spec.Run, l lab) error {
 			return err
 		}
 		synctest.Wait()
+		early := r.Go(func() error { return w.Flush(r.Context()) })
+		if err := ended("Flush to wait for what the sink works on", early, false); err != nil {
+			return err
+		}
 		if err := say(r, l, w, letters(1, 10)); err != nil {
 			return err
 		}
