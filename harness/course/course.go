@@ -48,7 +48,7 @@ var Labs = []Lab{
 		Builds: "an HTTP file server and a TCP proxy, sent in five ways", From: "sendFile, mmap"},
 	{ID: "10", Name: "pooling", Title: "Buffers that come back", Hours: "5 to 7", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "size-classed and reference-counted buffers", From: "bufferPool, preallocation"},
-	{ID: "11", Name: "batching", Title: "Fewer, larger writes", Needs: []string{"03"},
+	{ID: "11", Name: "batching", Title: "Fewer, larger writes", Hours: "5 to 7", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "a batch writer by size, delay and idleness", From: "BatchWriter"},
 	{ID: "12", Name: "workerpool", Title: "Work beside the loop", Needs: []string{"03"},
 		Builds: "a bounded pool with futures, callbacks and order by key", From: "WorkerPool"},
