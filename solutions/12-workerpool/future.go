@@ -1,0 +1,95 @@
+package workerpool
+
+import (
+	"context"
+	"sync"
+)
+
+// A Future is the result of a task, before and after it is there. Its methods
+// may be called from any goroutine.
+type Future struct {
+	pool  *Pool // immutable, as the next three
+	task  Task
+	key   string
+	keyed bool
+
+	mu   sync.Mutex // guards the following
+	done bool
+	err  error
+	end  chan struct{} // closed with done; nil while nobody waits
+	then []callback
+}
+
+// callback is somebody who wants to be told.
+type callback struct {
+	post func(func()) error
+	f    func(error)
+}
+
+func newFuture(p *Pool, task Task) *Future { return &Future{pool: p, task: task} }
+
+// Wait returns the task's result when it has ended: its error, a [*PanicError],
+// or [ErrStopped] when it never began. When ctx ends first Wait returns ctx's
+// error, and the task goes on.
+func (f *Future) Wait(ctx context.Context) error {
+	f.mu.Lock()
+	if f.done {
+		defer f.mu.Unlock()
+		return f.err
+	}
+	if f.end == nil {
+		f.end = make(chan struct{})
+	}
+	end := f.end
+	f.mu.Unlock()
+	select {
+	case <-end:
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Then has done called with the task's result, once. It is called where post
+// runs it: with post set to lab 03's Loop.Post that is the loop's goroutine, and
+// no other. A nil post runs it on the goroutine that ended the task, or on the
+// caller's when the task has ended already. When post returns an error, the
+// place is gone, and done is not called.
+//
+// Callbacks of one Future are posted in the order of Then.
+func (f *Future) Then(post func(func()) error, done func(err error)) {
+	f.mu.Lock()
+	if !f.done {
+		f.then = append(f.then, callback{post, done})
+		f.mu.Unlock()
+		return
+	}
+	err := f.err
+	f.mu.Unlock()
+	callback{post, done}.call(err)
+}
+
+// resolve tells everybody. It is called once.
+func (f *Future) resolve(err error) {
+	f.mu.Lock()
+	f.done, f.err, f.task = true, err, nil // the task may refer to much
+	then := f.then
+	f.then = nil
+	if f.end != nil {
+		close(f.end)
+	}
+	f.mu.Unlock()
+	for _, c := range then {
+		c.call(err)
+	}
+}
+
+func (c callback) call(err error) {
+	if c.post == nil {
+		c.f(err)
+		return
+	}
+	_ = c.post(func() { c.f(err) }) // see Then
+}
