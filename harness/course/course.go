@@ -50,7 +50,7 @@ var Labs = []Lab{
 		Builds: "size-classed and reference-counted buffers", From: "bufferPool, preallocation"},
 	{ID: "11", Name: "batching", Title: "Fewer, larger writes", Hours: "5 to 7", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "a batch writer by size, delay and idleness", From: "BatchWriter"},
-	{ID: "12", Name: "workerpool", Title: "Work beside the loop", Needs: []string{"03"},
+	{ID: "12", Name: "workerpool", Title: "Work beside the loop", Hours: "5 to 7", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "a bounded pool with futures, callbacks and order by key", From: "WorkerPool"},
 	{ID: "13", Name: "retry", Title: "Trying again, safely", Needs: []string{"03"},
 		Builds: "deadlines, backoff, budgets, hedging, a breaker, resume", From: "timeouts, reconnects, callbacks, retry"},

@@ -6,9 +6,6 @@ package workerpooltest
 
 import "context"
 
-// Context spares a lab's test file an import.
-type Context = context.Context
-
 // Task is work. Its context ends when the pool is stopped by force.
 type Task = func(ctx context.Context) error
 

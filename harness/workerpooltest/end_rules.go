@@ -11,7 +11,7 @@ import (
 
 var endRules = []spec.Rule[lab]{
 	{
-		Name: "StopDrains", Group: "end", Points: 5, Section: step6,
+		Name: "StopDrains", Group: "end", Points: 6, Section: step6,
 		Why: "What was accepted is run, also what stands behind a key. A pool that forgets its queue at the end loses the last second of work with each restart.",
 		Hints: [3]string{
 			"When may a worker end?",
@@ -31,7 +31,7 @@ var endRules = []spec.Rule[lab]{
 		Check: stopFinal,
 	},
 	{
-		Name: "StopNowGivesUp", Group: "end", Points: 5, Section: step6,
+		Name: "StopNowGivesUp", Group: "end", Points: 6, Section: step6,
 		Why: "The process has to end, and a task waits for a network that is gone. It is told by its context; those that have not begun never will, and whoever waits for them hears so.",
 		Hints: [3]string{
 			"Which tasks can you still prevent, and who has to hear of it?",

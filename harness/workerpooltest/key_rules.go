@@ -13,7 +13,7 @@ import (
 
 var keyRules = []spec.Rule[lab]{
 	{
-		Name: "KeysKeepTheirOrder", Group: "keys", Points: 6, Section: step5,
+		Name: "KeysKeepTheirOrder", Group: "keys", Points: 7, Section: step5,
 		Why: "Two writes to the same account, file or connection must happen in the order in which they were asked for. Several workers take them from the queue in order, and still run them side by side.",
 		Hints: [3]string{
 			"Two tasks of one key are queued, and two workers are free.",
@@ -23,7 +23,7 @@ var keyRules = []spec.Rule[lab]{
 		Check: keysOrder,
 	},
 	{
-		Name: "KeysDoNotBlockOthers", Group: "keys", Points: 4, Section: step5,
+		Name: "KeysDoNotBlockOthers", Group: "keys", Points: 5, Section: step5,
 		Why: "If a worker that has got a second task of a busy key waits for the first, ten tasks of one slow key stop the whole pool.",
 		Hints: [3]string{
 			"What does a worker do that finds the key of its task busy?",

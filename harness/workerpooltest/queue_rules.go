@@ -10,7 +10,7 @@ import (
 
 var queueRules = []spec.Rule[lab]{
 	{
-		Name: "QueueIsBounded", Group: "queue", Points: 5, Section: step3,
+		Name: "QueueIsBounded", Group: "queue", Points: 6, Section: step3,
 		Why: "Work that comes faster than it is done must be refused while that is cheap: a queue without a bound makes every answer late, then ends the process.",
 		Hints: [3]string{
 			"How many tasks may wait, beside those that run?",

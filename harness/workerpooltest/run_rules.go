@@ -28,7 +28,7 @@ var errTask = errors.New("the task's own error")
 
 var runRules = []spec.Rule[lab]{
 	{
-		Name: "EachTaskRunsOnce", Group: "running", Points: 5, Section: step1,
+		Name: "EachTaskRunsOnce", Group: "running", Points: 6, Section: step1,
 		Why: "Submit returned a future: that was a promise to run the task, once. A lost one is waited for for ever, one that runs twice pays a bill twice.",
 		Hints: [3]string{
 			"Two workers look at the queue at the same moment, and a third task comes.",
@@ -38,7 +38,7 @@ var runRules = []spec.Rule[lab]{
 		Check: eachOnce,
 	},
 	{
-		Name: "WorkersAreFew", Group: "running", Points: 5, Section: step1,
+		Name: "WorkersAreFew", Group: "running", Points: 6, Section: step1,
 		Why: "The number of workers is what the database behind them can bear. A goroutine for each task is no pool, and a pool that runs one at a time is no help.",
 		Hints: [3]string{
 			"How many of your goroutines can be in a task at the same moment?",
@@ -48,7 +48,7 @@ var runRules = []spec.Rule[lab]{
 		Check: workersFew,
 	},
 	{
-		Name: "FuturesTellTheResult", Group: "results", Points: 5, Section: step2,
+		Name: "FuturesTellTheResult", Group: "results", Points: 6, Section: step2,
 		Why: "Who submits wants to know what came of it: now, later, from several places, or not at all. None of them may lose it, and none may hold up the worker.",
 		Hints: [3]string{
 			"Wait is called before, while and after the task ends. What differs?",
@@ -58,7 +58,7 @@ var runRules = []spec.Rule[lab]{
 		Check: futuresTell,
 	},
 	{
-		Name: "CallbacksComeHome", Group: "results", Points: 6, Section: step2,
+		Name: "CallbacksComeHome", Group: "results", Points: 7, Section: step2,
 		Why: "An event loop's state belongs to its goroutine. A callback on a worker's goroutine is a data race with every connection of that loop, and the rule which goroutine it is must not depend on who was quicker.",
 		Hints: [3]string{
 			"On which goroutine does done run when the task has ended before Then is called?",
@@ -68,7 +68,7 @@ var runRules = []spec.Rule[lab]{
 		Check: callbacksHome,
 	},
 	{
-		Name: "PanicIsAnError", Group: "misbehaving", Points: 5, Section: step4,
+		Name: "PanicIsAnError", Group: "misbehaving", Points: 6, Section: step4,
 		Why: "One request with a nil pointer must not end the process with a hundred thousand connections. It is that task's result, with the stack, for its submitter to log.",
 		Hints: [3]string{
 			"Where does a panic of the task end, and who hears of it?",
@@ -88,7 +88,7 @@ var runRules = []spec.Rule[lab]{
 		Check: goexit,
 	},
 	{
-		Name: "TasksMaySubmit", Group: "misbehaving", Points: 5, Section: step4,
+		Name: "TasksMaySubmit", Group: "misbehaving", Points: 6, Section: step4,
 		Why: "A task that splits its work submits more. When all workers wait in Submit for room that only they could make, the pool stands still for ever.",
 		Hints: [3]string{
 			"Every worker is in Submit, and the queue is full. Who makes room?",

@@ -27,7 +27,7 @@ var (
 
 // A Task is work. Its context ends when the pool is stopped by force. What it
 // returns is its Future's result; a panic becomes a [*PanicError].
-type Task func(ctx context.Context) error
+type Task = func(ctx context.Context) error
 
 // Options is the configuration of a [Pool].
 type Options struct {

@@ -1,0 +1,85 @@
+package workerpooltest
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/asynclab/asynclab/harness/spec"
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	flag.Set("test.parallel", "8") // most mutants wait in vain for something
+	os.Exit(m.Run())
+}
+
+func TestSuiteIsComplete(t *testing.T) { suite.Complete(t) }
+
+func TestAcceptsAnotherStyle(t *testing.T) { suite.Accepts(t, variantLab("")) }
+
+func TestMutants(t *testing.T) {
+	var all []spec.Mutant[lab]
+	for _, m := range mutants {
+		if m.New.New == nil {
+			m.New = variantLab(fault(m.Name))
+		}
+		all = append(all, m)
+	}
+	suite.Refuses(t, all)
+}
+
+// mutants are variants with the fault that is their name, but for the article's
+// design, which has its own code.
+var mutants = []spec.Mutant[lab]{
+	{Name: "runs it twice", Rule: "EachTaskRunsOnce", Says: `each task to run once`},
+	{Name: "loses one in a hundred", Rule: "EachTaskRunsOnce", Says: `all tasks to be done|the check to end within`},
+	{Name: "one worker", Rule: "WorkersAreFew", Says: `\d+ tasks to run at the same time`},
+	{Name: "a goroutine for each task", Rule: "WorkersAreFew", Says: `\d+ tasks to run at the same time`},
+	{Name: "the task's error is lost", Rule: "FuturesTellTheResult", Says: `Wait to return the task's own error`},
+	{Name: "Wait has no context", Rule: "FuturesTellTheResult", Says: `progress`},
+	{Name: "callbacks run on the worker", Rule: "CallbacksComeHome", Says: `no callback but where post runs it`},
+	{Name: "a late callback runs here", Rule: "CallbacksComeHome", Says: `no callback but where post runs it`},
+	{Name: "a late callback is forgotten", Rule: "CallbacksComeHome", Says: `the callbacks \[first the task's own error second the task's `},
+	{Name: "a callback runs somewhere", Rule: "CallbacksComeHome", Says: `no callback where post has returned an error`},
+	{Name: "one callback only", Rule: "CallbacksComeHome", Says: `the callbacks \[first the task's own error second the task's `},
+	{Name: "the last callback first", Rule: "CallbacksComeHome", Says: `the callbacks \[first the task's own error second the task's `},
+	{Name: "a panic ends the process", Rule: "PanicIsAnError", Says: `the process ended`},
+	{Name: "a panic has no stack", Rule: "PanicIsAnError", Says: `a PanicError with the value "boom" and the stack of the task`},
+	{Name: "a panic is no error", Rule: "PanicIsAnError", Says: `a PanicError with the value "boom" and the stack of the task`},
+	{Name: "panics are not counted", Rule: "PanicIsAnError", Says: `Stats at the end to be \{Submitted:\d+ Done:\d+ Panics:\d+ Discarde`},
+	{Name: "Goexit costs a worker", Rule: "GoexitCostsNoWorker", Says: `the check to end within|Stop to return: all workers are there|to have its result`},
+	{Name: "Goexit is no error", Rule: "GoexitCostsNoWorker", Says: `an error for a task that has called Goexit`},
+	{Name: "tasks wait like others", Rule: "TasksMaySubmit", Says: `Submit to return nil`},
+
+	{Name: "no bound", Rule: "QueueIsBounded", Says: `TrySubmit to return ErrFull`},
+	{Name: "one more fits", Rule: "QueueIsBounded", Says: `TrySubmit to return ErrFull`},
+	{Name: "the last to wait goes first", Rule: "SubmittersTakeTurns", Says: `the first Submit to be let in, and the third to wait`},
+	{Name: "ctx cannot end a Submit", Rule: "SubmittersTakeTurns", Says: `Submit to return when its context ends`},
+	{Name: "who gives up runs all the same", Rule: "SubmittersTakeTurns", Says: `the first Submit to be let in, and the third to wait`},
+	{Name: "takes any options", Rule: "NonsenseIsRefused", Says: `New to refuse \{Workers:-\d+ Queue:\d+\}`},
+
+	{Name: "keys do not matter", Rule: "KeysKeepTheirOrder", Says: `tasks of a key one after the other, in the order of Submit`},
+	{Name: "two of a key at a time", Rule: "KeysKeepTheirOrder", Says: `tasks of a key one after the other, in the order of Submit`},
+	{Name: "the newest first", Rule: "KeysKeepTheirOrder", Says: `tasks of a key one after the other, in the order of Submit`},
+	{Name: "only the first is looked at", Rule: "KeysDoNotBlockOthers", Says: `the tasks of others to run`},
+	{Name: "keys are never forgotten", Rule: "KeysAreForgotten", Says: `Stats when all have ended to be \{Submitted:\d+ Done:\d+ Pa`},
+	{Name: "a panic keeps its key", Rule: "KeysAreForgotten", Says: `Stats when all have ended to be \{Submitted:\d+ Done:\d+ Pa`},
+
+	{Name: "Stop forgets the queue", Rule: "StopDrains", Says: `Stop to wait for the tasks`},
+	{Name: "Stop does not wait", Rule: "StopDrains", Says: `Stop to wait for the tasks`},
+	{Name: "the second Stop panics", Rule: "StopDrains", Says: `Stop to wait for the tasks`},
+	{Name: "accepts after Stop", Rule: "StopIsFinal", Says: `ErrStopped|the process ended`},
+	{Name: "Stop leaves who waits", Rule: "StopIsFinal", Says: `ErrStopped|the process ended`},
+	{Name: "Stop has no deadline", Rule: "StopNowGivesUp", Says: `progress`},
+	{Name: "tasks know of no end", Rule: "StopNowGivesUp", Says: `StopNow to return nil when the task has ended`},
+	{Name: "StopNow runs what waits", Rule: "StopNowGivesUp", Says: `ErrStopped as the result of a task that never began`},
+	{Name: "who was discarded is not told", Rule: "StopNowGivesUp", Says: `ErrStopped as the result of a task that never began`},
+
+	{Name: "the article: Submit after Stop panics", Article: true, New: articleLab, Rule: "StopIsFinal", Says: `a Submit that waits for room to return ErrStopped`,
+		Why: "Stop closes the channel of tasks, and a Submit that comes later, or at the same moment, sends into it. A flag under the lock that guards the queue refuses it."},
+	{Name: "the article: a panic ends the process", Article: true, New: articleLab, Rule: "PanicIsAnError", Says: `the process ended`,
+		Why: "Nothing recovers, so one bad request takes every connection with it. A panic is the result of its task."},
+	{Name: "the article: Goexit costs a worker", Article: true, New: articleLab, Rule: "GoexitCostsNoWorker", Says: `the check to end within|Stop to return: all workers are there|to have its result`,
+		Why: "The worker's goroutine ends with the task, for ever, and nobody is told. Its deferred call starts another one."},
+}

@@ -1,0 +1,19 @@
+package workerpool
+
+// Stats is what a pool has done and holds. At every instant
+// Submitted = Done + Discarded + Waiting + Running.
+type Stats struct {
+	Submitted uint64 // tasks accepted
+	Done      uint64 // tasks that have ended, in whatever way
+	Panics    uint64 // of these, in a panic
+	Discarded uint64 // tasks that StopNow has given up
+	Waiting   int    // tasks that have not begun, those behind their key among them
+	Running   int
+	Keys      int // keys with a task that waits or runs
+	Blocked   int // Submits that wait for room
+}
+
+// Stats returns the counts as they are at one instant.
+func (p *Pool) Stats() Stats {
+	return Stats{} // not implemented: step 1, workers and a queue
+}
