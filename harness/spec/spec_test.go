@@ -159,3 +159,20 @@ func TestTheDumpShowsOnlyTheLabsGoroutines(t *testing.T) {
 	require.True(t, strings.HasPrefix(studentFrames(stacks), "goroutine 2"))
 	require.Contains(t, studentFrames("goroutine 1 [running]:\nruntime.x"), "no goroutine is inside")
 }
+
+func TestAMutantMayShowAnotherSymptomFirstButNeverPass(t *testing.T) {
+	runs := 0
+	inTurn := func(refusals ...string) func() string {
+		runs = 0
+		return func() string { runs++; return refusals[min(runs, len(refusals))-1] }
+	}
+	if got, ok := refuse("a byte lost", inTurn("a race", "a byte lost: 7")); !ok || got != "a byte lost: 7" || runs != 2 {
+		t.Errorf("the reason in the second run: got %q, %t after %d runs", got, ok, runs)
+	}
+	if got, ok := refuse("a byte lost", inTurn("a race")); ok || got != "a race" || runs != tries {
+		t.Errorf("never the reason: got %q, %t after %d runs", got, ok, runs)
+	}
+	if got, ok := refuse("a byte lost", inTurn("a race", "", "a byte lost")); ok || got != "" || runs != 2 {
+		t.Errorf("accepted once: got %q, %t after %d runs", got, ok, runs)
+	}
+}
