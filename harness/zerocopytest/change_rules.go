@@ -46,7 +46,7 @@ func countOf(s, part string) int { return strings.Count(s, part) }
 // midway begins to send a file of 6 MiB and changes it when the peer's socket
 // is full.
 func midway(r *spec.Run, l lab, way string, change func(f *os.File) error) (s sent, g got, err error) {
-	f, err := file(r, 6<<20)
+	f, err := numbered(6 << 20)
 	if err != nil {
 		return s, g, err
 	}
@@ -105,7 +105,7 @@ func rewritten(r *spec.Run, l lab) error {
 }
 
 func moreThanThereIs(r *spec.Run, l lab) error {
-	f, err := file(r, 10_000)
+	f, err := numbered(10_000)
 	if err != nil {
 		return err
 	}

@@ -189,6 +189,13 @@ func relaysBothWays(r *spec.Run, l lab) error {
 		if err != nil {
 			return err
 		}
+		r.Step("the target speaks first")
+		if _, err := target.Write(make([]byte, 100)); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(client, make([]byte, 100)); err != nil {
+			return spec.Fail("100 bytes from the target while the client has said nothing", "%v", err)
+		}
 		r.Step("5 MiB in one direction and 4 MiB in the other, at once")
 		atTarget, atClient := receiving(r, target, 0, 7001), receiving(r, client, 0, 100_000)
 		says(r, client, 5<<20+1)
@@ -378,8 +385,8 @@ func proxyLeavesNothing(r *spec.Run, l lab) error {
 			return err
 		}
 		before := descriptors()
-		r.Step("60 clients come and go, in several manners")
-		for i := range 60 {
+		r.Step("180 clients come and go, in several manners")
+		for i := range 180 {
 			client, target, err := p.through()
 			if err != nil {
 				return err

@@ -174,7 +174,7 @@ func inTurns(r *spec.Run, check func(way string) error) error {
 }
 
 func sendsThePiece(r *spec.Run, l lab) error {
-	f, err := file(r, 3<<20+17)
+	f, err := numbered(3<<20 + 17)
 	if err != nil {
 		return err
 	}
@@ -215,11 +215,11 @@ func exactly(r *spec.Run, l lab, f *os.File, off, n int64, way string) error {
 }
 
 func emptyIsNothing(r *spec.Run, l lab) error {
-	empty, err := file(r, 0)
+	empty, err := numbered(0)
 	if err != nil {
 		return err
 	}
-	some, err := file(r, 4096)
+	some, err := numbered(4096)
 	if err != nil {
 		return err
 	}
@@ -233,7 +233,7 @@ func emptyIsNothing(r *spec.Run, l lab) error {
 
 func shortSends(r *spec.Run, l lab) error {
 	const n = 6<<20 + 5
-	f, err := file(r, n)
+	f, err := numbered(n)
 	if err != nil {
 		return err
 	}
@@ -263,7 +263,7 @@ func shortSends(r *spec.Run, l lab) error {
 }
 
 func waitsAsleep(r *spec.Run, l lab) error {
-	f, err := file(r, 4<<20)
+	f, err := numbered(4 << 20)
 	if err != nil {
 		return err
 	}
@@ -287,7 +287,7 @@ func waitsAsleep(r *spec.Run, l lab) error {
 
 func holdsNoThread(r *spec.Run, l lab) error {
 	const clients = 24
-	f, err := file(r, 2<<20)
+	f, err := numbered(2 << 20)
 	if err != nil {
 		return err
 	}
@@ -328,7 +328,7 @@ func holdsNoThread(r *spec.Run, l lab) error {
 
 func deadlineEnds(r *spec.Run, l lab) error {
 	const n = 4 << 20
-	f, err := file(r, n)
+	f, err := numbered(n)
 	if err != nil {
 		return err
 	}
@@ -355,7 +355,7 @@ func deadlineEnds(r *spec.Run, l lab) error {
 
 func goneIsAnError(r *spec.Run, l lab) error {
 	const n = 4 << 20
-	f, err := file(r, n)
+	f, err := numbered(n)
 	if err != nil {
 		return err
 	}
@@ -383,7 +383,7 @@ func goneIsAnError(r *spec.Run, l lab) error {
 
 func beyondTwoGiB(r *spec.Run, l lab) error {
 	const size, large = 5 << 30, 2_200_000_000
-	f, err := file(r, 0)
+	f, err := numbered(0)
 	if err != nil {
 		return err
 	}
@@ -453,7 +453,7 @@ func discard(c interface {
 
 func sharesTheFile(r *spec.Run, l lab) error {
 	const part = 512 << 10
-	f, err := file(r, 8*part)
+	f, err := numbered(8 * part)
 	if err != nil {
 		return err
 	}
@@ -486,7 +486,7 @@ func sharesTheFile(r *spec.Run, l lab) error {
 
 func leavesNothing(r *spec.Run, l lab) error {
 	const n = 1 << 20
-	f, err := file(r, n)
+	f, err := numbered(n)
 	if err != nil {
 		return err
 	}

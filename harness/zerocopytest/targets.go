@@ -85,7 +85,7 @@ const gigabyte = 1e9
 func against(buffer int, way string) func(*spec.Run, lab) (spec.Sample, error) {
 	return func(r *spec.Run, l lab) (spec.Sample, error) {
 		const n = 128 << 20
-		f, err := file(r, n)
+		f, err := numbered(n)
 		if err != nil {
 			return spec.Sample{}, err
 		}
@@ -169,7 +169,7 @@ func threadTime(n int64, send func(c *net.TCPConn) error) (float64, error) {
 func proxied(buffer int) func(*spec.Run, lab) (spec.Sample, error) {
 	return func(r *spec.Run, l lab) (spec.Sample, error) {
 		const n = 128 << 20
-		f, err := file(r, n)
+		f, err := numbered(n)
 		if err != nil {
 			return spec.Sample{}, err
 		}

@@ -2,10 +2,11 @@
 // costs the sender's thread.
 //
 //	go run ./solutions/09-zerocopy/cmd/ways
-//	go run ./solutions/09-zerocopy/cmd/ways -only sendfile & perf record -g -p $!
+//	go run ./solutions/09-zerocopy/cmd/ways -read
 //
-// The receiver throws the bytes away inside the kernel (MSG_TRUNC), so that
-// its copy is not in the figures: on loopback the two would share the time.
+// The receiver has the kernel throw the bytes away (MSG_TRUNC), as if it were
+// another machine's. With -read it copies them out of the sender's pages, as a
+// program on this machine would: what that does to the figures is the point.
 package main
 
 import (
@@ -26,9 +27,10 @@ import (
 func main() {
 	size := flag.Int64("mib", 256, "size of the file, in MiB")
 	rounds := flag.Int("rounds", 5, "how often each way is measured, in turns")
+	reads := flag.Bool("read", false, "let the receiver copy what comes into its memory")
 	only := flag.String("only", "", "one way: copy-4K, copy-64K, mmap, sendfile, splice or zerocopy")
 	flag.Parse()
-	if err := run(*size<<20, *rounds, *only); err != nil {
+	if err := run(*size<<20, *rounds, *only, *reads); err != nil {
 		fmt.Fprintln(os.Stderr, "ways:", err)
 		os.Exit(1)
 	}
@@ -39,7 +41,7 @@ type cost struct{ user, system, faults float64 }
 
 func (c cost) cpu() float64 { return c.user + c.system }
 
-func run(size int64, rounds int, only string) error {
+func run(size int64, rounds int, only string, reads bool) error {
 	file, err := randomFile(size)
 	if err != nil {
 		return err
@@ -52,7 +54,7 @@ func run(size int64, rounds int, only string) error {
 	costs := map[string][]cost{}
 	for range rounds {
 		for _, way := range ways { // in turns: what else the machine does falls on all
-			c, err := measure(file, size, way)
+			c, err := measure(file, size, way, reads)
 			if err != nil {
 				return fmt.Errorf("%s: %w", way, err)
 			}
@@ -91,14 +93,14 @@ func randomFile(size int64) (*os.File, error) {
 }
 
 // measure sends the file once, on a thread of its own.
-func measure(file *os.File, size int64, way string) (cost, error) {
+func measure(file *os.File, size int64, way string, reads bool) (cost, error) {
 	sender, receiver, err := pair()
 	if err != nil {
 		return cost{}, err
 	}
 	defer sender.Close()
 	received := make(chan int64, 1)
-	go func() { received <- discard(receiver) }()
+	go func() { received <- receive(receiver, reads) }()
 
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -185,18 +187,23 @@ func pair() (sender, receiver *net.TCPConn, err error) {
 	return c.(*net.TCPConn), r.(*net.TCPConn), nil
 }
 
-// discard counts what comes, and has the kernel drop it: tcp(7), MSG_TRUNC.
-func discard(c *net.TCPConn) (total int64) {
+// receive counts what comes, and has the kernel drop it (tcp(7), MSG_TRUNC),
+// unless it is to be read.
+func receive(c *net.TCPConn, reads bool) (total int64) {
 	defer c.Close()
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return 0
 	}
-	buf := make([]byte, 1<<20)
+	flags := unix.MSG_TRUNC
+	if reads {
+		flags = 0
+	}
+	buf := make([]byte, 256<<10)
 	for {
 		var n int
 		waited := raw.Read(func(fd uintptr) bool {
-			n, _, err = unix.Recvfrom(int(fd), buf, unix.MSG_TRUNC)
+			n, _, err = unix.Recvfrom(int(fd), buf, flags)
 			return err != unix.EAGAIN
 		})
 		if waited != nil || err != nil || n <= 0 {
