@@ -44,7 +44,7 @@ var Labs = []Lab{
 		Builds: "a reorder buffer with gaps, duplicates and retransmission", From: "OrderedChannel"},
 	{ID: "08", Name: "partition", Title: "Order by key", Hours: "5 to 7", Points: 100, Built: true, Needs: []string{"07"},
 		Builds: "per-key order over a fixed number of shards", From: "PartitionedChannel"},
-	{ID: "09", Name: "zerocopy", Title: "Copying less", Needs: []string{"03"},
+	{ID: "09", Name: "zerocopy", Title: "Copying less", Hours: "10 to 14", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "an HTTP file server and a TCP proxy, sent in five ways", From: "sendFile, mmap"},
 	{ID: "10", Name: "pooling", Title: "Buffers that come back", Hours: "5 to 7", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "size-classed and reference-counted buffers", From: "bufferPool, preallocation"},

@@ -1,0 +1,3 @@
+package zerocopy
+
+// Waiting, and reading the error queue (step 6).

@@ -1,0 +1,3 @@
+package zerocopy
+
+// A mapping, and write from it (step 1).

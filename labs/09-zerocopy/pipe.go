@@ -1,0 +1,3 @@
+package zerocopy
+
+// A pipe, the bytes it holds, and who may use it next (steps 1 and 5).

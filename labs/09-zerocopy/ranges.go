@@ -1,0 +1,3 @@
+package zerocopy
+
+// Range and If-Range (step 3).

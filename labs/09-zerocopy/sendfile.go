@@ -1,0 +1,3 @@
+package zerocopy
+
+// sendfile(2), with an offset of your own (step 1).

@@ -1,0 +1,63 @@
+package zerocopy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+)
+
+// Options is a [Server]'s configuration.
+type Options struct {
+	// Root is the directory whose files are served. Nothing outside of it is,
+	// whatever a path or a symbolic link says.
+	Root string
+
+	// Way is Copy, Mmap, Sendfile or Splice.
+	Way string
+
+	// MaxHead bounds the bytes of a request's line and headers. 0 means 8 KiB.
+	MaxHead int
+
+	// HeadTimeout ends a connection that has not sent a whole request this long
+	// after it was accepted, or after the last answer. WriteTimeout ends one
+	// whose peer takes nothing for this long while there is something to send.
+	// Both must be positive.
+	HeadTimeout, WriteTimeout time.Duration
+
+	// OnError is told why a connection was given up in the midst of an answer,
+	// for which there is no status any more. nil is allowed. It is called on
+	// the connection's goroutine.
+	OnError func(error)
+}
+
+// A Server is an HTTP/1.1 server of files: GET and HEAD, a range of bytes,
+// conditional requests by time, connections that are kept. Make one with [New].
+type Server struct {
+	opt Options // immutable after New
+	*serving
+
+	// Yours to add: the root, opened once.
+}
+
+// New opens the root and returns a server that does not serve yet. It refuses
+// options out of bounds. Shutdown closes the root.
+func New(o Options) (*Server, error) {
+	s := &Server{opt: o, serving: newServing()}
+	return s, errors.New("not implemented: step 3, answers")
+}
+
+// Serve accepts TCP connections from ln, which it owns, and answers their
+// requests. It returns nil after Shutdown, otherwise the listener's lasting
+// error. Call it once.
+func (s *Server) Serve(ln net.Listener) error {
+	return s.accept(ln, func(c *net.TCPConn) client { return newConn(s, c) })
+}
+
+// Shutdown stops accepting, ends the connections that wait for a request, lets
+// the others finish their answer, and closes the root. When ctx ends first it
+// resets the connections that are left, and returns ctx's error. It returns
+// when all has ended. Any goroutine may call it.
+func (s *Server) Shutdown(ctx context.Context) error {
+	return s.shutdown(ctx) // step 4: and the root?
+}
