@@ -114,6 +114,6 @@ type Lab[C Conn] struct {
 	New       func(o *Options[C], t Transport) C
 	NewServer func(o Options[C]) (Server, error)
 
-	// Prepare encodes a message as one unmasked frame, to be sent to many.
-	Prepare func(text bool, payload []byte) (frame []byte)
+	// Prepare appends a message to dst as one unmasked frame, to be sent to many.
+	Prepare func(dst []byte, text bool, payload []byte) []byte
 }

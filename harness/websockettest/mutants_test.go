@@ -129,6 +129,8 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "sends each length in 64 bits", Rule: "SendWritesOneFrame", Says: `sent text "".*sent what no server may: a length of 0 i`},
 	{Name: "SendFrame puts a head in front", Rule: "PreparedFramesAreShared", Says: `sent text "".*sent binary`},
 	{Name: "SendFrame writes in pieces", Rule: "PreparedFramesAreShared", Says: `SendFrame to write the frame as it is, at onc.*2 writes of 2 bytes in all, fo`},
+	{Name: "Prepare makes its own memory", Rule: "PreparedFramesAreShared", Says: `Prepare to use the room there is`},
+	{Name: "Prepare begins anew", Rule: "PreparedFramesAreShared", Says: `Prepare to append to what it is given`},
 	{Name: "Prepare forgets the kind", Rule: "PreparedFramesAreShared", Says: `sent text "".*sent binary ""`},
 	{Name: "long pings go out", Rule: "PingHasALimit", Says: `Ping of 126 bytes to return an error; it retu.*sent ping ""`},
 	{Name: "long pings are cut", Rule: "PingHasALimit", Says: `Ping of 126 bytes to return an error; it retu.*sent ping ""`},

@@ -28,7 +28,7 @@ var sendRules = []spec.Rule[lab]{
 		Hints: [3]string{
 			"Is what Prepare returns a copy of the payload, or does it refer to it?",
 			"Prepare returns what Send would write. SendFrame is the transport's Write behind the same question as Send's: is it open?",
-			"func Prepare(text bool, payload []byte) []byte { return append(appendHead(make([]byte, 0, len(payload)+10), op, len(payload)), payload...) }.",
+			"func Prepare(dst []byte, text bool, payload []byte) []byte { return append(appendHead(dst, op, len(payload)), payload...) }.",
 		},
 		Check: preparedFramesAreShared,
 	},
@@ -101,9 +101,17 @@ func preparedFramesAreShared(r *spec.Run, l lab) error {
 	for _, size := range []int{0, 5, 125, 126, 65535, 65536} {
 		payload := bytes.Repeat([]byte("p"), size)
 		r.Step("a message of %d bytes, prepared once, is sent to three connections", size)
-		frame := l.Prepare(size%2 == 0, payload)
+		frame := l.Prepare(nil, size%2 == 0, payload)
 		if frame == nil {
 			return errors.New("not implemented: Prepare returned nil")
+		}
+		behind := l.Prepare([]byte("before"), size%2 == 0, payload)
+		if !bytes.Equal(behind, append([]byte("before"), frame...)) {
+			return spec.Fail("Prepare to append to what it is given", "%d bytes behind 6, for a frame of %d", len(behind), len(frame))
+		}
+		room := make([]byte, 0, size+10)
+		if into := l.Prepare(room, size%2 == 0, payload); &into[:1][0] != &room[:1][0] {
+			return spec.Fail("Prepare to use the room there is: payload and 10 bytes", "it made new memory")
 		}
 		for i := range payload {
 			payload[i] = 'X' // it is the caller's again
@@ -148,7 +156,7 @@ func pingHasALimit(r *spec.Run, l lab) error {
 }
 
 func sendNeedsAnOpenConnection(r *spec.Run, l lab) error {
-	frame := l.Prepare(true, []byte("a"))
+	frame := l.Prepare(nil, true, []byte("a"))
 	for _, c := range []struct {
 		when string
 		do   func(s *session)
@@ -185,7 +193,7 @@ func transportErrorsAreReturned(r *spec.Run, l lab) error {
 	full := errors.New("the queue is full")
 	r.Step("the transport refuses; then it takes again")
 	s.refusing = full
-	for i, err := range []error{s.c.Send(false, make([]byte, 100)), s.c.SendFrame(l.Prepare(true, nil)), s.c.Ping(nil)} {
+	for i, err := range []error{s.c.Send(false, make([]byte, 100)), s.c.SendFrame(l.Prepare(nil, true, nil)), s.c.Ping(nil)} {
 		if !errors.Is(err, full) {
 			return spec.Fail(fmt.Sprintf("%s to return the transport's error", []string{"Send", "SendFrame", "Ping"}[i]), "it returned: %v", err)
 		}

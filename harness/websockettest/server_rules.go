@@ -253,7 +253,7 @@ func postReachesConnections(r *spec.Run, l lab) error {
 	}
 	r.Step("%d prepared frames are sent to %d clients from functions given to Post", messages, clients)
 	for i := range messages {
-		frame := l.Prepare(true, fmt.Append(nil, "broadcast ", i))
+		frame := l.Prepare(nil, true, fmt.Append(nil, "broadcast ", i))
 		err := s.Post(func() {
 			for _, c := range all {
 				c.SendFrame(frame)

@@ -102,7 +102,7 @@ func broadcastBytes(r *spec.Run, l lab) (spec.Sample, error) {
 	payload := bytes.Repeat([]byte("b"), size)
 	before, written := allocated(), sent.bytes
 	for range messages {
-		frame := l.Prepare(true, payload)
+		frame := l.Prepare(nil, true, payload)
 		for _, c := range room {
 			if err := c.SendFrame(frame); err != nil {
 				return spec.Sample{}, err

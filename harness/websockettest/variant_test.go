@@ -3,6 +3,7 @@ package websockettest
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -19,8 +20,14 @@ func variantWith(f fault) lab {
 	return lab{
 		New:       func(o *Options[Conn], t Transport) Conn { return newVconn(o, t, f) },
 		NewServer: func(o Options[Conn]) (Server, error) { return newVserver(o, f), nil },
-		Prepare: func(text bool, payload []byte) []byte {
-			return encode(opOf(text && f != "Prepare forgets the kind"), payload, f)
+		Prepare: func(dst []byte, text bool, payload []byte) []byte {
+			if f == "Prepare makes its own memory" {
+				dst = slices.Clip(dst)
+			}
+			if f == "Prepare begins anew" {
+				dst = dst[:0]
+			}
+			return append(dst, encode(opOf(text && f != "Prepare forgets the kind"), payload, f)...)
 		},
 	}
 }

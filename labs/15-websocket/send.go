@@ -2,9 +2,11 @@ package websocket
 
 import "errors"
 
-// Prepare encodes a message as one unmasked frame. A message for many is encoded
-// once and given to each by SendFrame; nobody may change it meanwhile.
-func Prepare(text bool, payload []byte) (frame []byte) {
+// Prepare appends a message to dst as one unmasked frame, and returns the
+// extended slice, as append does: nil makes a new one, memory from a pool needs
+// len(payload)+10 bytes of room. A message for many is encoded once and given to
+// each by SendFrame; nobody may change it meanwhile.
+func Prepare(dst []byte, text bool, payload []byte) []byte {
 	return nil // step 9
 }
 

@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -12,11 +13,12 @@ var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 const keptScratch = 64 << 10 // a larger one is left to the garbage collector
 
-// Prepare encodes a message as one unmasked frame. A message for many is encoded
-// once and given to each by SendFrame; nobody may change it meanwhile.
-func Prepare(text bool, payload []byte) (frame []byte) {
-	frame = make([]byte, 0, len(payload)+10)
-	return append(appendHead(frame, dataOpcode(text), len(payload)), payload...)
+// Prepare appends a message to dst as one unmasked frame, and returns the
+// extended slice, as append does: nil makes a new one, memory from a pool needs
+// len(payload)+10 bytes of room. A message for many is encoded once and given to
+// each by SendFrame; nobody may change it meanwhile.
+func Prepare(dst []byte, text bool, payload []byte) []byte {
+	return append(appendHead(slices.Grow(dst, len(payload)+10), dataOpcode(text), len(payload)), payload...)
 }
 
 func dataOpcode(text bool) byte {

@@ -83,7 +83,7 @@ type delivery struct {
 // A sender's messages keep their order for each receiver: they are read by one
 // loop, posted to each loop in that order, and written there in it.
 func (r *room) publish(from *client, text bool, payload []byte) {
-	d := delivery{room: r, frame: websocket.Prepare(text, payload), arrived: time.Now()}
+	d := delivery{room: r, frame: websocket.Prepare(nil, text, payload), arrived: time.Now()}
 	sh := from.shard
 	for i := range r.here {
 		if r.here[i].Load() > 0 {

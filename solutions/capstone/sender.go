@@ -93,7 +93,7 @@ func (c *client) publishNumbered(text bool, payload []byte) {
 		return
 	}
 	sh := c.shard
-	d := delivery{room: c.room, frame: websocket.Prepare(text, payload), arrived: time.Now()}
+	d := delivery{room: c.room, frame: websocket.Prepare(nil, text, payload), arrived: time.Now()}
 	err = sh.server.senders.streams.TrySend(sh.names[c], numbered{delivery: d, seq: uint32(seq)})
 	if err != nil {
 		sh.server.senders.refused.Add(1)
