@@ -201,7 +201,7 @@ func (c *client) leave() {
 // The methods of websocket.Transport: what the WebSocket writes goes through the
 // outbox like everything else.
 
-func (c *client) Write(p []byte) (int, error) { return len(p), c.queue(p, false) }
+func (c *client) Write(p []byte) (int, error) { return len(p), c.queue(p) }
 
 func (c *client) Close() error {
 	c.leave()

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	pooling "github.com/asynclab/asynclab/solutions/10-pooling"
 	websocket "github.com/asynclab/asynclab/solutions/15-websocket"
 )
 
@@ -70,11 +71,21 @@ func (rs *rooms) len() int {
 	return len(rs.byName)
 }
 
-// delivery is a message for the members of a room on one loop.
+// delivery is a message for the members of a room on one loop. Whoever has it
+// owns its frame once: the one who posts it to several loops takes an ownership
+// more for each, and the loop that has delivered it lets go.
 type delivery struct {
 	room    *room
-	frame   []byte    // encoded once, shared by all members, never changed
-	arrived time.Time // from its sender
+	frame   *pooling.Buffer // encoded once, shared by all members, never changed
+	arrived time.Time       // from its sender
+}
+
+// delivery makes a message into what all members of a room get: one encoding, in
+// memory of lab 10's pool. The caller owns its frame.
+func (s *Server) delivery(r *room, text bool, payload []byte) delivery {
+	frame := s.frames.Get(len(payload) + frameHead)
+	frame.Resize(len(websocket.Prepare(frame.Bytes()[:0], text, payload)))
+	return delivery{room: r, frame: frame, arrived: time.Now()}
 }
 
 // publish gives a message to every member, the sender among them, at the end of
@@ -83,10 +94,12 @@ type delivery struct {
 // A sender's messages keep their order for each receiver: they are read by one
 // loop, posted to each loop in that order, and written there in it.
 func (r *room) publish(from *client, text bool, payload []byte) {
-	d := delivery{room: r, frame: websocket.Prepare(nil, text, payload), arrived: time.Now()}
 	sh := from.shard
+	d := sh.server.delivery(r, text, payload)
+	defer d.frame.Release()
 	for i := range r.here {
 		if r.here[i].Load() > 0 {
+			d.frame.Retain(1)
 			sh.post(sh.server.shards[i], d)
 		}
 	}
@@ -95,7 +108,8 @@ func (r *room) publish(from *client, text bool, payload []byte) {
 // maxBurst bounds the bytes that are written to one member at a time.
 const maxBurst = 64 << 10
 
-// deliver writes messages to the members on sh's loop. It runs on that loop.
+// deliver writes messages to the members on sh's loop, and lets go of their
+// frames. It runs on that loop.
 //
 // The frames are put behind each other once, and all members get the same bytes
 // with one write each, straight from there: what a broadcast to a hundred
@@ -104,8 +118,8 @@ func (r *room) deliver(sh *shard, batch []delivery) {
 	for len(batch) > 0 {
 		sh.burst = sh.burst[:0]
 		n := 0
-		for n < len(batch) && (n == 0 || len(sh.burst)+len(batch[n].frame) <= maxBurst) {
-			sh.burst = append(sh.burst, batch[n].frame...)
+		for n < len(batch) && (n == 0 || len(sh.burst)+len(batch[n].frame.Bytes()) <= maxBurst) {
+			sh.burst = append(sh.burst, batch[n].frame.Bytes()...)
 			n++
 		}
 		delivered := int64(0)
@@ -117,6 +131,7 @@ func (r *room) deliver(sh *shard, batch []delivery) {
 		sh.counts.deliveries.Add(delivered)
 		for _, d := range batch[:n] {
 			sh.latency.record(time.Since(d.arrived))
+			d.frame.Release()
 		}
 		batch = batch[n:]
 	}

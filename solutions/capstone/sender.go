@@ -93,9 +93,10 @@ func (c *client) publishNumbered(text bool, payload []byte) {
 		return
 	}
 	sh := c.shard
-	d := delivery{room: c.room, frame: websocket.Prepare(nil, text, payload), arrived: time.Now()}
+	d := sh.server.delivery(c.room, text, payload)
 	err = sh.server.senders.streams.TrySend(sh.names[c], numbered{delivery: d, seq: uint32(seq)})
 	if err != nil {
+		d.frame.Release()
 		sh.server.senders.refused.Add(1)
 	}
 }
@@ -126,7 +127,7 @@ func (ss *senders) begin(st *stream, first uint32) bool {
 	st.order, err = ordering.New(ordering.Options[numbered]{
 		First: first, Window: senderWindow, GapTimeout: ss.server.config.GapTimeout,
 		Deliver: func(_ uint32, m numbered) bool {
-			st.bytes -= len(m.frame)
+			st.bytes -= len(m.frame.Bytes())
 			st.ready = append(st.ready, m.delivery)
 			return true
 		},
@@ -138,16 +139,19 @@ func (ss *senders) begin(st *stream, first uint32) bool {
 // take puts m into its place. A sender may have as much waiting as a client: but
 // what fills the gap is always welcome, for it makes room.
 func (ss *senders) take(st *stream, now time.Duration, m numbered) {
-	if st.bytes+len(m.frame) > ss.server.config.QueueBytes && m.seq != st.order.Next() {
+	n := len(m.frame.Bytes())
+	if st.bytes+n > ss.server.config.QueueBytes && m.seq != st.order.Next() {
+		m.frame.Release()
 		ss.refused.Add(1)
 		return
 	}
-	st.bytes += len(m.frame)
+	st.bytes += n
 	err := st.order.Push(now, m.seq, m)
 	if err == nil {
 		return
 	}
-	st.bytes -= len(m.frame)
+	st.bytes -= n
+	m.frame.Release()
 	if err == ordering.ErrBeyond {
 		ss.refused.Add(1)
 	} else {
@@ -161,6 +165,7 @@ func (ss *senders) take(st *stream, now time.Duration, m numbered) {
 func (ss *senders) post(st *stream) {
 	batch := st.ready
 	st.ready = nil // the loops' now
+	defer release(batch)
 	for i, sh := range ss.server.shards {
 		if !anyoneOn(i, batch) {
 			continue
@@ -170,13 +175,23 @@ func (ss *senders) post(st *stream) {
 		case <-ss.gone:
 			return
 		}
+		for _, d := range batch {
+			d.frame.Retain(1)
+		}
 		err := ss.server.reactor.Post(i, func() {
 			<-ss.posts
 			sh.deliver(batch)
 		})
 		if err != nil {
+			release(batch)
 			<-ss.posts
 		}
+	}
+}
+
+func release(batch []delivery) {
+	for _, d := range batch {
+		d.frame.Release()
 	}
 }
 

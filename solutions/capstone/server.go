@@ -24,6 +24,7 @@ import (
 
 	reactor "github.com/asynclab/asynclab/solutions/04-reactor"
 	ratelimit "github.com/asynclab/asynclab/solutions/06-ratelimit"
+	pooling "github.com/asynclab/asynclab/solutions/10-pooling"
 	websocket "github.com/asynclab/asynclab/solutions/15-websocket"
 )
 
@@ -38,8 +39,9 @@ type Server struct {
 	reactor *reactor.Reactor  // immutable after New
 	shards  []*shard          // immutable after New: one a loop
 	rooms   rooms
-	gate    *gate    // who may come in
-	senders *senders // immutable after New
+	gate    *gate         // who may come in
+	senders *senders      // immutable after New
+	frames  *pooling.Pool // immutable: the memory of frames that many get
 
 	publishing *ratelimit.Limit // immutable: each client's; nil is no limit
 
@@ -61,6 +63,9 @@ func New(c Config, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{config: c, log: log, began: time.Now()}
 	if err := s.limit(); err != nil {
+		return nil, err
+	}
+	if s.frames, err = pooling.New(pooling.Options{}); err != nil {
 		return nil, err
 	}
 	s.rooms.init(loops)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	backpressure "github.com/asynclab/asynclab/solutions/05-backpressure"
+	pooling "github.com/asynclab/asynclab/solutions/10-pooling"
 )
 
 // tickEvery is how often a shard looks at the clock. Silence is measured with
@@ -16,13 +17,13 @@ type shard struct {
 	server *Server // immutable
 	index  int     // immutable: of its loop
 
-	names    map[*client]string           // the streams of those who number their messages
-	clients  []*client                    // every connection of this loop, each at its place
-	ticks    uint32                       // since the server began: its clock for everything that lasts
-	burst    []byte                       // frames behind each other, on their way to all members
-	outgoing [][]delivery                 // by shard: for their members, at the end of this turn
-	outboxes backpressure.Options[[]byte] // immutable: of the clients that are slow
-	empty    chan struct{}                // closed when the server drains and the last client has gone
+	names    map[*client]string                    // the streams of those who number their messages
+	clients  []*client                             // every connection of this loop, each at its place
+	ticks    uint32                                // since the server began: its clock for everything that lasts
+	burst    []byte                                // frames behind each other, on their way to all members
+	outgoing [][]delivery                          // by shard: for their members, at the end of this turn
+	outboxes backpressure.Options[*pooling.Buffer] // immutable: of the clients that are slow
+	empty    chan struct{}                         // closed when the server drains and the last client has gone
 
 	counts  counts   // written here, read by anybody
 	latency recorder // written here, read by anybody
