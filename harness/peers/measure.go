@@ -43,6 +43,7 @@ var scenarios = []scene{
 	{"echo-16", "echo, depth 16", "CPU s/M", echo(16), perMillion},
 	{"broadcast-1", "broadcast, depth 1", "CPU s/M", broadcast(1), perMillion},
 	{"broadcast-16", "broadcast, depth 16", "CPU s/M", broadcast(16), perMillion},
+	{"pairs-16", "1,000 rooms of 2, depth 16", "CPU s/M", load.Config{Conns: 2000, Rooms: 1000, Depth: 16, Window: 4 * time.Second}, perMillion},
 	{"idle", "idle connection", "bytes RSS", load.Config{Conns: 10_000, Window: 100 * time.Millisecond},
 		func(m measured) float64 { return float64(m.idle.RSS-m.empty.RSS) / 10_000 }},
 	{"p99", "P99 at 20,000/s", "ms", load.Config{Conns: 1000, Rate: 20_000, Window: 4 * time.Second},

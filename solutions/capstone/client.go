@@ -80,6 +80,9 @@ func (s *Server) onGone(rc *reactor.Conn, err error) {
 	c.out.clear(sh)
 	s.gate.leave(rc.RemoteAddr(), c.verdict)
 	sh.countEnd(c, err)
+	if s.verbose {
+		s.log.Debug("connection ended", "address", rc.RemoteAddr(), "loop", sh.index, "joined", c.joined, "error", err)
+	}
 	c.ws.End(err)
 	sh.checkEmpty()
 }

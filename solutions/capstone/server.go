@@ -6,7 +6,8 @@
 // (one loop's share), client.go (one connection), room.go (a message on its way
 // to a hundred thousand), outbox.go (the slow ones), sender.go (those who
 // number their messages), admit.go (who may come in),
-// drain.go (the end), stats.go and admin.go (what can be seen of it).
+// drain.go (the end), stats.go and admin.go (what can be seen of it), journal.go
+// (the log).
 //
 // The wire: a WebSocket to /room/NAME is a member of that room; every message it
 // sends goes to every member, itself included, as it is. With ?sender=NAME its
@@ -15,6 +16,7 @@
 package capstone
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -34,7 +36,8 @@ const frameHead = 14
 // Server is the broadcast server. New, Listen, Run; Shutdown from anywhere.
 type Server struct {
 	config  Config            // immutable
-	log     *slog.Logger      // immutable
+	log     *slog.Logger      // immutable; must not wait for its reader: see Journal
+	verbose bool              // immutable: a line for each connection that ends
 	ws      websocket.Options // immutable after New, shared by all connections
 	reactor *reactor.Reactor  // immutable after New
 	shards  []*shard          // immutable after New: one a loop
@@ -61,7 +64,7 @@ func New(c Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, log: log, began: time.Now()}
+	s := &Server{config: c, log: log, verbose: log.Enabled(context.Background(), slog.LevelDebug), began: time.Now()}
 	if err := s.limit(); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ type shard struct {
 	ticks    uint32                                // since the server began: its clock for everything that lasts
 	burst    []byte                                // frames behind each other, on their way to all members
 	outgoing [][]delivery                          // by shard: for their members, at the end of this turn
+	spare    [][]delivery                          // empty, to be filled again: a batch stays with the loop that delivered it
 	outboxes backpressure.Options[*pooling.Buffer] // immutable: of the clients that are slow
 	empty    chan struct{}                         // closed when the server drains and the last client has gone
 
@@ -70,20 +71,38 @@ func (sh *shard) askForTick() {
 // member, for many messages. What one shard posts to another is delivered in the
 // order of the posts.
 func (sh *shard) post(to *shard, d delivery) {
-	if len(sh.outgoing[to.index]) == 0 {
+	own := &sh.outgoing[to.index]
+	if len(*own) == 0 {
 		sh.server.reactor.Post(sh.index, func() { sh.send(to) }) // at the end of this turn
+		if last := len(sh.spare) - 1; last >= 0 {
+			*own, sh.spare = sh.spare[last], sh.spare[:last]
+		}
 	}
-	sh.outgoing[to.index] = append(sh.outgoing[to.index], d)
+	*own = append(*own, d)
 }
 
 func (sh *shard) send(to *shard) {
 	batch := sh.outgoing[to.index]
 	sh.outgoing[to.index] = nil // the other loop's now
 	if to == sh {
-		sh.deliver(batch)
+		sh.deliverOwn(batch)
 		return
 	}
-	sh.server.reactor.Post(to.index, func() { to.deliver(batch) })
+	sh.server.reactor.Post(to.index, func() { to.deliverOwn(batch) })
+}
+
+const (
+	maxSpare = 4        // batches that a loop keeps
+	keptSize = 16 << 10 // deliveries, of 48 bytes: a larger batch was a burst's
+)
+
+// deliverOwn delivers a batch that is sh's alone, and keeps its memory.
+func (sh *shard) deliverOwn(batch []delivery) {
+	sh.deliver(batch)
+	if len(sh.spare) < maxSpare && cap(batch) <= keptSize {
+		clear(batch) // no frame and no room is held by it
+		sh.spare = append(sh.spare, batch[:0])
+	}
 }
 
 // deliver gives a batch of messages to the members on this loop, room by room.
