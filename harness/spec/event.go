@@ -13,7 +13,7 @@ import (
 const EventsFD = "ASYNCLAB_EVENTS_FD"
 
 // ListOnly names the environment variable that makes Test write the suite's
-// rules and targets as events and check nothing.
+// rules and targets as events and check nothing, and TestMutants its mutants.
 const ListOnly = "ASYNCLAB_LIST"
 
 // Kinds of events.
@@ -23,7 +23,7 @@ const (
 	EventStart  = "start"  // a rule's check begins
 	EventResult = "result" // a rule's check has ended
 	EventSample = "sample" // one measurement of a target has ended
-	EventMutant = "mutant" // a mutant was judged
+	EventMutant = "mutant" // a mutant was judged, or listed
 )
 
 // An Event is one line from a running suite. Which fields are set depends on

@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/asynclab/asynclab/harness/autopsies"
 	"github.com/asynclab/asynclab/harness/course"
 )
 
@@ -31,19 +33,35 @@ type Mutant[N any] struct {
 }
 
 // mutantDeadline takes the place of a rule's own, longer one: here the wait is
-// known to be in vain, and where it is not, the test of the right variant holds.
+// mostly known to be in vain. Where it was not, because the machine has more to
+// do, the next run of the mutant gets as much again.
 const mutantDeadline = 15 * time.Second
 
-// inChild marks the process that runs one mutant.
+// inChild marks the process that runs one mutant; its value is which run of the
+// mutant this is, from 1.
 const inChild = "ASYNCLAB_MUTANT"
 
 // Refuses holds that each mutant breaks the rule named for it, for the right
 // reason. Each runs in a process of its own, because a wrong implementation may
 // hang, crash or spoil the process it is in. It also holds that every rule
-// refuses something: a rule no mutant breaks is a rule that cannot fail.
+// refuses something: a rule no mutant breaks is a rule that cannot fail. And it
+// holds what docs/autopsies.md says of the article's.
+//
+// With [ListOnly] it writes the mutants as events and runs none.
 //
 // Call it from a function named TestMutants.
 func (s Suite[N]) Refuses(t *testing.T, mutants []Mutant[N]) {
+	if os.Getenv(ListOnly) != "" {
+		for _, m := range mutants {
+			emit(Event{Kind: EventMutant, Lab: s.Lab, Name: m.Rule, Mutant: m.Name, Article: m.Article, Why: m.Why})
+		}
+		return
+	}
+	t.Run("AutopsiesAreWritten", func(t *testing.T) {
+		if err := s.autopsiesHold(mutants); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("EveryRuleRefusesSomething", func(t *testing.T) {
 		for _, rule := range s.Rules {
 			if !slices.ContainsFunc(mutants, func(m Mutant[N]) bool { return m.Rule == rule.Name }) {
@@ -54,8 +72,8 @@ func (s Suite[N]) Refuses(t *testing.T, mutants []Mutant[N]) {
 	for _, m := range mutants {
 		t.Run(m.Name, func(t *testing.T) {
 			rule := s.rule(t, m.Rule)
-			if os.Getenv(inChild) != "" {
-				rule.Deadline, grace = min(rule.deadline(), mutantDeadline), 2*time.Second
+			if nth, err := strconv.Atoi(os.Getenv(inChild)); err == nil {
+				rule.Deadline, grace = min(rule.deadline(), time.Duration(nth)*mutantDeadline), 2*time.Second
 				s.check(t, rule, m.New)
 				return
 			}
@@ -66,7 +84,7 @@ func (s Suite[N]) Refuses(t *testing.T, mutants []Mutant[N]) {
 				t.Parallel()
 			}
 			began := time.Now()
-			refusal, ok := refuse(m.Says, func() string { return runMutant(t) })
+			refusal, ok := refuse(m.Says, func(nth int) string { return runMutant(t, nth) })
 			emit(Event{Kind: EventMutant, Lab: s.Lab, Name: m.Rule, Mutant: m.Name, Article: m.Article,
 				Why: m.Why, OK: ok, Happened: refusal, Millis: time.Since(began).Milliseconds()})
 			switch {
@@ -81,6 +99,27 @@ func (s Suite[N]) Refuses(t *testing.T, mutants []Mutant[N]) {
 	}
 }
 
+// autopsiesHold compares the page of autopsies with the mutants that are the
+// article's. A lab that is not built yet has none, nor has a suite outside of
+// its judge's folder, as in tests of this package.
+func (s Suite[N]) autopsiesHold(mutants []Mutant[N]) error {
+	var faults []autopsies.Fault
+	for _, m := range mutants {
+		if m.Article {
+			faults = append(faults, autopsies.Fault{Name: m.Name, Rule: m.Rule, Why: m.Why})
+		}
+	}
+	lab, err := course.Find(s.Lab)
+	if err != nil {
+		return err
+	}
+	folder, err := os.Getwd()
+	if err != nil || !lab.Built || filepath.Base(folder) != filepath.Base(lab.Judge()) {
+		return err
+	}
+	return autopsies.Hold(filepath.Join("..", ".."), lab, faults)
+}
+
 // tries is how often a mutant may be refused for another right reason. Where
 // two goroutines race, a rule sees now one consequence of a fault, now another;
 // the reason named must come in one of the runs, and a refusal in every one.
@@ -88,10 +127,10 @@ const tries = 4
 
 // refuse runs a mutant until what its rule says matches. It returns the last
 // refusal, "" as soon as one run accepts the mutant.
-func refuse(says string, run func() string) (refusal string, ok bool) {
+func refuse(says string, run func(nth int) string) (refusal string, ok bool) {
 	reason := regexp.MustCompile(says)
-	for range tries {
-		if refusal = run(); refusal == "" {
+	for nth := range tries {
+		if refusal = run(nth + 1); refusal == "" {
 			return "", false
 		}
 		if reason.MatchString(refusal) {
@@ -167,9 +206,9 @@ func (s Suite[N]) rule(t *testing.T, name string) Rule[N] {
 	return Rule[N]{}
 }
 
-// runMutant runs the calling subtest again in a child process and returns why
-// it was refused; empty when the rule accepted it.
-func runMutant(t *testing.T) string {
+// runMutant runs the calling subtest again in a child process, for the nth time,
+// and returns why it was refused; empty when the rule accepted it.
+func runMutant(t *testing.T, nth int) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*defaultDeadline)
 	defer cancel()
 	read, write, err := os.Pipe()
@@ -178,7 +217,7 @@ func runMutant(t *testing.T) string {
 	}
 	defer read.Close()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run="+exactly(t.Name()), "-test.count=1", "-test.v")
-	cmd.Env = append(os.Environ(), inChild+"=1", EventsFD+"=3", "GORACE=halt_on_error=1 exitcode=66 atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), inChild+"="+strconv.Itoa(nth), EventsFD+"=3", "GORACE=halt_on_error=1 exitcode=66 atexit_sleep_ms=0")
 	cmd.ExtraFiles = []*os.File{write}
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output

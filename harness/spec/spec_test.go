@@ -162,9 +162,9 @@ func TestTheDumpShowsOnlyTheLabsGoroutines(t *testing.T) {
 
 func TestAMutantMayShowAnotherSymptomFirstButNeverPass(t *testing.T) {
 	runs := 0
-	inTurn := func(refusals ...string) func() string {
+	inTurn := func(refusals ...string) func(int) string {
 		runs = 0
-		return func() string { runs++; return refusals[min(runs, len(refusals))-1] }
+		return func(int) string { runs++; return refusals[min(runs, len(refusals))-1] }
 	}
 	if got, ok := refuse("a byte lost", inTurn("a race", "a byte lost: 7")); !ok || got != "a byte lost: 7" || runs != 2 {
 		t.Errorf("the reason in the second run: got %q, %t after %d runs", got, ok, runs)
