@@ -16,7 +16,7 @@ json = $(if $(JSON),--json)
 yes = $(if $(YES),--yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak costs demo storm peers test skeletons
+.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak costs demo storm peers test skeletons autopsies
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -72,3 +72,6 @@ test: ## the course's own tests: format, vet, staticcheck, harness, solutions
 
 skeletons: ## for authors: store the skeletons that make reset puts back
 	$(lab) skeletons --write
+
+autopsies: ## for authors: write docs/autopsies.md from the judges' mutants
+	$(lab) autopsies --write
