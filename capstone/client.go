@@ -26,13 +26,13 @@ type client struct {
 	shard *shard           // immutable
 	conn  *reactor.Conn    // immutable
 	ws    *websocket.Conn  // immutable
-	room  *room            // nil for echo and before the handshake is done
+	room  *room            // nil for echo and before the request is whole
 	out   *outbox          // nil while everything fits into the connection
 	rate  ratelimit.Bucket // what it may publish, if that is limited
 
 	heard   uint32 // the shard's tick when something arrived last
 	place   int32  // among the shard's clients
-	seat    int32  // among the room's members of this loop
+	seat    int32  // among the room's members of this loop; noSeat while it catches up
 	verdict verdict
 	phase   phase
 	joined  bool // the handshake is done
@@ -112,7 +112,7 @@ func (c *client) leave() {
 // The methods of websocket.Transport: what the WebSocket writes goes through the
 // outbox like everything else.
 
-func (c *client) Write(p []byte) (int, error) { return len(p), c.queue(p, false) }
+func (c *client) Write(p []byte) (int, error) { return len(p), c.queue(p) }
 
 func (c *client) Close() error {
 	return errors.New("not implemented: step 2")

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	backpressure "github.com/asynclab/asynclab/solutions/05-backpressure"
+	pooling "github.com/asynclab/asynclab/solutions/10-pooling"
 )
 
 //lint:file-ignore U1000 what nobody uses yet is for you to use
@@ -14,37 +15,53 @@ var errDropped = errors.New("dropped: the client's queue is full")
 // client has one: it begins when the connection's own buffer is full, and ends
 // when it has been emptied into that.
 //
-// It holds references to frames that the whole room shares, so a hundred slow
+// It is one of the owners of frames that the whole room shares, so a hundred slow
 // clients of one room cost hardly more memory than one.
 type outbox struct {
-	frames *backpressure.Channel[[]byte] // bounded in bytes; nobody ever waits for it
-	bye    bool                          // the connection is to be closed behind the last
+	frames *backpressure.Channel[*pooling.Buffer] // bounded in bytes; nobody ever waits for it
+	bye    bool                                   // the connection is to be closed behind the last
 }
 
 // outboxOptions is what all outboxes of a loop have in common.
-func (sh *shard) outboxOptions() backpressure.Options[[]byte] {
+func (sh *shard) outboxOptions() backpressure.Options[*pooling.Buffer] {
 	config := &sh.server.config
-	o := backpressure.Options[[]byte]{
+	o := backpressure.Options[*pooling.Buffer]{
 		MaxBytes: config.QueueBytes,
 		Capacity: config.QueueBytes, // no frame is empty, so the bytes decide
-		Size:     func(frame []byte) int { return len(frame) },
+		Size:     func(frame *pooling.Buffer) int { return len(frame.Bytes()) },
 		Policy:   backpressure.Reject,
 	}
 	if config.Slow == DropOldest {
 		o.Policy = backpressure.DropOldest
-		o.OnDrop = func(frame []byte) {
+		o.OnDrop = func(frame *pooling.Buffer) {
 			sh.counts.dropOldest.Add(1)
-			sh.counts.queued.Add(int64(-len(frame)))
+			sh.letGo(frame)
 		}
 	}
 	return o
 }
 
-// queue sends a frame to the client, now or as soon as it takes it. A shared
-// frame is kept by reference; any other is copied if it has to wait. An error
-// means that it will not be sent. It never waits.
-func (c *client) queue(frame []byte, shared bool) error {
+// letGo ends an outbox's ownership of a frame.
+func (sh *shard) letGo(frame *pooling.Buffer) {
+	sh.counts.queued.Add(int64(-len(frame.Bytes())))
+	frame.Release()
+}
+
+// queue sends bytes to the client, now or as soon as it takes them: then they
+// are copied. An error means that they will not be sent. It never waits.
+func (c *client) queue(p []byte) error {
 	return errors.New("not implemented: step 5")
+}
+
+// queueFrame is queue for a frame that others own, too: it is kept by reference.
+func (c *client) queueFrame(frame *pooling.Buffer) error {
+	return errors.New("not implemented: step 5")
+}
+
+// write hands p to the connection, if that has room and nothing waits in front
+// of it. Otherwise waits is true, and there is an outbox.
+func (c *client) write(p []byte) (waits bool, err error) {
+	return false, errors.New("not implemented: step 5")
 }
 
 // queueBurst sends frames that lie behind each other in burst, and returns how
@@ -54,9 +71,9 @@ func (c *client) queueBurst(burst []byte, batch []delivery) (n int64) {
 	return 0 // step 5
 }
 
-// push appends frame to what waits. Where there is no room, lab 05 has made some
-// (drop-oldest), or the policy is ours to carry out.
-func (c *client) push(frame []byte) error {
+// push appends frame to what waits, which owns it from there on. Where there is
+// no room, lab 05 has made some (drop-oldest), or the policy is ours to carry out.
+func (c *client) push(frame *pooling.Buffer) error {
 	return errors.New("not implemented: step 5")
 }
 
@@ -69,7 +86,9 @@ func (c *client) drain() {
 // pop forgets the oldest frame, and reports whether there was one.
 func (o *outbox) pop(sh *shard) bool {
 	frame, ok := o.frames.TryReceive()
-	sh.counts.queued.Add(int64(-len(frame)))
+	if ok {
+		sh.letGo(frame)
+	}
 	return ok
 }
 

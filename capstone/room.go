@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	pooling "github.com/asynclab/asynclab/solutions/10-pooling"
 )
 
 //lint:file-ignore U1000 what nobody uses yet is for you to use
@@ -15,6 +17,7 @@ type room struct {
 	name    string         // immutable
 	members [][]*client    // by loop; each slice belongs to its loop's goroutine
 	here    []atomic.Int32 // by loop: how many members; so that nobody posts to a loop without any
+	book    *book          // immutable; nil for a room that is not kept
 	total   int            // guarded by rooms.mu
 }
 
@@ -32,6 +35,11 @@ func (rs *rooms) join(c *client, name string) {
 	// step 3
 }
 
+// seat has c hear what is delivered from now on.
+func (r *room) seat(c *client) {
+	// step 3
+}
+
 func (rs *rooms) enter(name string) *room {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -44,7 +52,12 @@ func (rs *rooms) enter(name string) *room {
 	return r
 }
 
-// leave fills c's seat with the last member: no search, no order to keep.
+// unseat fills c's seat with the last member: no search, no order to keep.
+func (r *room) unseat(c *client) {
+	// step 3
+}
+
+// leave ends c's membership. A kept room stays.
 func (rs *rooms) leave(c *client) {
 	// step 3
 }
@@ -55,18 +68,27 @@ func (rs *rooms) len() int {
 	return len(rs.byName)
 }
 
-// delivery is a message for the members of a room on one loop.
+// delivery is a message for the members of a room on one loop. Whoever has it
+// owns its frame once: the one who posts it to several loops takes an ownership
+// more for each, and the loop that has delivered it lets go.
 type delivery struct {
 	room    *room
-	frame   []byte    // encoded once, shared by all members, never changed
-	arrived time.Time // from its sender
+	frame   *pooling.Buffer // encoded once, shared by all members, never changed
+	arrived time.Time       // from its sender
+}
+
+// delivery makes a message into what all members of a room get: one encoding, in
+// memory of lab 10's pool. The caller owns its frame.
+func (s *Server) delivery(r *room, text bool, payload []byte) delivery {
+	return delivery{} // step 3
 }
 
 // publish gives a message to every member, the sender among them, at the end of
 // this turn.
 //
 // A sender's messages keep their order for each receiver: they are read by one
-// loop, posted to each loop in that order, and written there in it.
+// loop, posted to each loop in that order, and written there in it. In a kept
+// room they go through the log, which keeps their order, too.
 func (r *room) publish(from *client, text bool, payload []byte) {
 	// step 3
 }
@@ -74,7 +96,8 @@ func (r *room) publish(from *client, text bool, payload []byte) {
 // maxBurst bounds the bytes that are written to one member at a time.
 const maxBurst = 64 << 10
 
-// deliver writes messages to the members on sh's loop. It runs on that loop.
+// deliver writes messages to the members on sh's loop, and lets go of their
+// frames. It runs on that loop.
 //
 // The frames are put behind each other once, and all members get the same bytes
 // with one write each, straight from there: what a broadcast to a hundred

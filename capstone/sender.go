@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/url"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,9 +23,9 @@ import (
 type senders struct {
 	server  *Server // immutable
 	streams *partition.Partition[numbered, stream]
-	posts   chan struct{} // bounds what is posted to the loops and not delivered
-	gone    chan struct{} // closed when the loops have ended, and nothing posted runs
-	ended   sync.Once     // closes gone
+	posts   chan struct{}   // bounds what is posted to the loops and not delivered
+	gone    context.Context // ends when the loops have ended, and nothing posted runs
+	ended   context.CancelFunc
 
 	repeated, lost, refused atomic.Int64 // messages, and numbers that never came
 }
@@ -55,7 +54,8 @@ type stream struct {
 }
 
 func newSenders(s *Server) (*senders, error) {
-	ss := &senders{server: s, posts: make(chan struct{}, maxPosts), gone: make(chan struct{})}
+	ss := &senders{server: s, posts: make(chan struct{}, maxPosts)}
+	ss.gone, ss.ended = context.WithCancel(context.Background())
 	var err error
 	ss.streams, err = partition.New(partition.Options[numbered, stream]{
 		Handle: ss.handle, OnEvict: ss.forget,
@@ -70,7 +70,7 @@ func (ss *senders) close(ctx context.Context) { ss.streams.Close(ctx) }
 
 // end ends the streams when the loops have ended.
 func (ss *senders) end() {
-	ss.ended.Do(func() { close(ss.gone) })
+	ss.ended()
 	ss.close(context.Background()) // nothing to wait for: nobody posts any more
 }
 
@@ -110,6 +110,12 @@ func (ss *senders) take(st *stream, now time.Duration, m numbered) {
 // much is on its way; then the partition's queue fills, and refuses.
 func (ss *senders) post(st *stream) {
 	// step 8
+}
+
+func release(batch []delivery) {
+	for _, d := range batch {
+		d.frame.Release()
+	}
 }
 
 func anyoneOn(loop int, batch []delivery) bool {

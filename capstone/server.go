@@ -5,16 +5,20 @@
 // Read the files in this order: server.go (what there is), config.go, shard.go
 // (one loop's share), client.go (one connection), room.go (a message on its way
 // to a hundred thousand), outbox.go (the slow ones), sender.go (those who
-// number their messages), admit.go (who may come in),
-// drain.go (the end), stats.go and admin.go (what can be seen of it).
+// number their messages), history.go and catchup.go (rooms that are kept),
+// admit.go (who may come in), drain.go (the end), stats.go and admin.go (what can be seen of it), journal.go
+// (the log).
 //
 // The wire: a WebSocket to /room/NAME is a member of that room; every message it
 // sends goes to every member, itself included, as it is. With ?sender=NAME its
 // messages begin with a number and a space, and the room hears them in that
-// order, each once. A WebSocket to /echo gets back what it sends.
+// order, each once. In a kept room each message begins with its number, and who
+// comes with ?since=N gets all that came after N, then "=M", M being the last,
+// and then what is new. A WebSocket to /echo gets back what it sends.
 package capstone
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +29,7 @@ import (
 
 	reactor "github.com/asynclab/asynclab/solutions/04-reactor"
 	ratelimit "github.com/asynclab/asynclab/solutions/06-ratelimit"
+	pooling "github.com/asynclab/asynclab/solutions/10-pooling"
 	websocket "github.com/asynclab/asynclab/solutions/15-websocket"
 )
 
@@ -36,13 +41,16 @@ const frameHead = 14
 // Server is the broadcast server. New, Listen, Run; Shutdown from anywhere.
 type Server struct {
 	config  Config            // immutable
-	log     *slog.Logger      // immutable
+	log     *slog.Logger      // immutable; must not wait for its reader: see Journal
+	verbose bool              // immutable: a line for each connection that ends
 	ws      websocket.Options // immutable after New, shared by all connections
 	reactor *reactor.Reactor  // immutable after New
 	shards  []*shard          // immutable after New: one a loop
 	rooms   rooms
-	gate    *gate    // who may come in
-	senders *senders // immutable after New
+	gate    *gate         // who may come in
+	senders *senders      // immutable after New
+	history *history      // immutable after New
+	frames  *pooling.Pool // immutable: the memory of frames that many get
 
 	publishing *ratelimit.Limit // immutable: each client's; nil is no limit
 
@@ -62,8 +70,11 @@ func New(c Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, log: log, began: time.Now()}
+	s := &Server{config: c, log: log, verbose: log.Enabled(context.Background(), slog.LevelDebug), began: time.Now()}
 	if err := s.limit(); err != nil {
+		return nil, err
+	}
+	if s.frames, err = pooling.New(pooling.Options{}); err != nil {
 		return nil, err
 	}
 	s.rooms.init(loops)
@@ -76,6 +87,9 @@ func New(c Config, log *slog.Logger) (*Server, error) {
 	}
 	s.reactor, err = reactor.New(s.options(loops, tables))
 	if err != nil {
+		return nil, err
+	}
+	if err := s.openHistory(); err != nil {
 		return nil, err
 	}
 	if s.senders, err = newSenders(s); err != nil {
@@ -127,4 +141,10 @@ func (s *Server) Listen() (net.Addr, error) {
 // Run serves until Shutdown, and then returns nil.
 func (s *Server) Run() error {
 	return errors.New("not implemented: step 1")
+}
+
+// end ends what works beside the loops, when these have ended.
+func (s *Server) end() {
+	s.senders.end()
+	s.history.end()
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	backpressure "github.com/asynclab/asynclab/solutions/05-backpressure"
+	pooling "github.com/asynclab/asynclab/solutions/10-pooling"
 )
 
 //lint:file-ignore U1000 what nobody uses yet is for you to use
@@ -18,20 +19,22 @@ type shard struct {
 	server *Server // immutable
 	index  int     // immutable: of its loop
 
-	names    map[*client]string           // the streams of those who number their messages
-	clients  []*client                    // every connection of this loop, each at its place
-	ticks    uint32                       // since the server began: its clock for everything that lasts
-	burst    []byte                       // frames behind each other, on their way to all members
-	outgoing [][]delivery                 // by shard: for their members, at the end of this turn
-	outboxes backpressure.Options[[]byte] // immutable: of the clients that are slow
-	empty    chan struct{}                // closed when the server drains and the last client has gone
+	names    map[*client]string                    // the streams of those who number their messages
+	behind   map[*client]*catching                 // those who still get the history of their room
+	clients  []*client                             // every connection of this loop, each at its place
+	ticks    uint32                                // since the server began: its clock for everything that lasts
+	burst    []byte                                // frames behind each other, on their way to all members
+	outgoing [][]delivery                          // by shard: for their members, at the end of this turn
+	spare    [][]delivery                          // empty, to be filled again: a batch stays with the loop that delivered it
+	outboxes backpressure.Options[*pooling.Buffer] // immutable: of the clients that are slow
+	empty    chan struct{}                         // closed when the server drains and the last client has gone
 
 	counts  counts   // written here, read by anybody
 	latency recorder // written here, read by anybody
 }
 
 func newShard(s *Server, index, loops int) *shard {
-	sh := &shard{server: s, index: index, names: map[*client]string{}, outgoing: make([][]delivery, loops), empty: make(chan struct{})}
+	sh := &shard{server: s, index: index, names: map[*client]string{}, behind: map[*client]*catching{}, outgoing: make([][]delivery, loops), empty: make(chan struct{})}
 	sh.outboxes = sh.outboxOptions()
 	return sh
 }
@@ -75,6 +78,16 @@ func (sh *shard) post(to *shard, d delivery) {
 }
 
 func (sh *shard) send(to *shard) {
+	// step 4
+}
+
+const (
+	maxSpare = 4        // batches that a loop keeps
+	keptSize = 16 << 10 // deliveries, of 48 bytes: a larger batch was a burst's
+)
+
+// deliverOwn delivers a batch that is sh's alone, and keeps its memory.
+func (sh *shard) deliverOwn(batch []delivery) {
 	// step 4
 }
 

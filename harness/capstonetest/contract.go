@@ -11,6 +11,8 @@
 //	-gap-timeout                 of a number that is missing
 //	-heartbeat -zombie -handshake-timeout -close-timeout -drain
 //	-loops                       event loops, where the server has any
+//	-history -history-rooms      a folder, and the rooms kept there, with commas
+//	-log-level                   debug says most; wherever it goes, nobody waits for its reader
 //
 // A WebSocket to /echo gets back what it sends. One to /room/NAME is a member of
 // that room: what a member sends goes to every member, itself included, as it
@@ -19,8 +21,18 @@
 // over any of its connections, and again; the room hears each once, in the order
 // of the numbers. A number that is missing for -gap-timeout is lost; one that is
 // at least 100,000 ahead is dropped, one less than 240 ahead is not; a message
-// without a number ends its connection with 1008. Anything else is refused with 404. On the admin
-// address are /api/stats (JSON), /metrics, /healthz and, at /, the dashboard.
+// without a number ends its connection with 1008.
+//
+// In a kept room each message that members receive begins with its number in the
+// room and a space, "1 hello" being the first ever. It is heard by nobody before a
+// crash of the process can no longer lose it. A client of /room/NAME?since=N
+// receives all that came after N, then "=M", M being the number of the last, and
+// then what is new; without since it begins with "=M". What it has missed waits
+// for it, whatever -queue-bytes and -slow are. since with any other room, or that
+// is no number, is refused with 400.
+//
+// Anything else is refused with 404. On the admin address are /api/stats (JSON),
+// /metrics, /healthz and, at /, the dashboard.
 package capstonetest
 
 import (

@@ -55,12 +55,21 @@ func start(r *spec.Run, p Program, args ...string) (*running, error) {
 }
 
 func startWith(r *spec.Run, p Program, env []string, args ...string) (*running, error) {
+	return startOn(r, p, env, nil, args...)
+}
+
+// startOn is startWith for a program whose standard error goes to a file; nil
+// keeps it for a failure to tell.
+func startOn(r *spec.Run, p Program, env []string, said *os.File, args ...string) (*running, error) {
 	r.Step("the server is started with %s", strings.Join(args, " "))
 	s := &running{r: r, ended: make(chan struct{})}
 	args = append([]string{"-listen", "127.0.0.1:0", "-admin", "127.0.0.1:0"}, args...)
 	s.cmd = exec.CommandContext(r.Context(), p.Command[0], append(p.Command[1:], args...)...)
 	s.cmd.Env = append(append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66 atexit_sleep_ms=0"), append(p.Env, env...)...)
 	s.cmd.Stderr = &s.said
+	if said != nil {
+		s.cmd.Stderr = said
+	}
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -48,6 +48,9 @@ type standin struct {
 	held    []func()         // for a fault
 	gap     time.Duration
 
+	history, historyRooms, logLevel string
+	books                           map[string]*book // kept rooms; the map is immutable
+
 	repeated, lost, unordered                 atomic.Int64
 	accepted, messages, deliveries            atomic.Int64
 	bytesIn, bytesOut                         atomic.Int64
@@ -60,6 +63,7 @@ type guest struct {
 	conn   *websocket.Conn
 	room   string
 	sender string     // "" for one who does not number its messages
+	since  int        // what it has seen last of a kept room; -1 for none of it
 	mu     sync.Mutex // guards queue and bytes
 	queue  []item
 	bytes  int
@@ -80,7 +84,7 @@ func becomeStandin() {
 	if !ok {
 		return
 	}
-	s := &standin{fault: fault, clients: map[*guest]struct{}{}, rooms: map[string]map[*guest]struct{}{}, addresses: map[string]int{}, flows: map[string]*flow{}, refilled: time.Now()}
+	s := &standin{fault: fault, clients: map[*guest]struct{}{}, rooms: map[string]map[*guest]struct{}{}, addresses: map[string]int{}, flows: map[string]*flow{}, books: map[string]*book{}, refilled: time.Now()}
 	args := os.Args[1:]
 	if i := slices.Index(args, "--"); i >= 0 { // a test binary's own flags come first
 		args = args[i+1:]
@@ -113,7 +117,9 @@ func (s *standin) parse(args []string) error {
 	f.DurationVar(&s.handshake, "handshake-timeout", 10*time.Second, "")
 	f.DurationVar(&s.closeTimeout, "close-timeout", 5*time.Second, "")
 	f.DurationVar(&s.patience, "drain", 10*time.Second, "")
-	f.String("log-level", "info", "")
+	f.StringVar(&s.logLevel, "log-level", "info", "")
+	f.StringVar(&s.history, "history", "", "")
+	f.StringVar(&s.historyRooms, "history-rooms", "", "")
 	f.VisitAll(func(k *flag.Flag) {
 		if v := os.Getenv("ASYNC_" + strings.ToUpper(strings.ReplaceAll(k.Name, "-", "_"))); v != "" && s.fault != "ignores the environment" {
 			f.Set(k.Name, v)
@@ -138,6 +144,10 @@ func (s *standin) parse(args []string) error {
 
 func (s *standin) run() int {
 	s.tokens = max(1, s.connRate)
+	if err := s.openBooks(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, os.Interrupt) // before anybody knows where we are
 	l, err := net.Listen("tcp", s.listen)
@@ -246,6 +256,11 @@ func (s *standin) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "sender", http.StatusBadRequest)
 		return
 	}
+	since, ok := s.since(r, room)
+	if !ok {
+		http.Error(w, "since", http.StatusBadRequest)
+		return
+	}
 	if s.origins != "" && r.Header.Get("Origin") != s.origins && s.fault != "any origin" {
 		http.Error(w, "origin", http.StatusForbidden)
 		return
@@ -254,7 +269,7 @@ func (s *standin) serve(w http.ResponseWriter, r *http.Request) {
 		room = ""
 	}
 	up := websocket.Upgrader{ReadBufferSize: 1024, WriteBufferSize: 1024, CheckOrigin: func(*http.Request) bool { return true }}
-	g := &guest{room: room, sender: sender, wake: make(chan struct{}, 1), gone: make(chan struct{})}
+	g := &guest{room: room, sender: sender, since: since, wake: make(chan struct{}, 1), gone: make(chan struct{})}
 	if s.fault == "one room for all" && isRoom {
 		g.room = "all"
 	}
@@ -280,13 +295,12 @@ func (s *standin) enter(g *guest, host string) {
 	defer s.mu.Unlock()
 	s.clients[g] = struct{}{}
 	s.addresses[host]++
-	if g.room == "" {
-		return
+	if s.fault == "waits for the log's reader" && s.logLevel == "debug" {
+		fmt.Fprintln(os.Stderr, "a client from", host)
 	}
-	if s.rooms[g.room] == nil {
-		s.rooms[g.room] = map[*guest]struct{}{}
+	if g.room != "" && s.books[g.room] == nil { // of a kept room it is a member when it has caught up
+		s.seat(g)
 	}
-	s.rooms[g.room][g] = struct{}{}
 }
 
 func (s *standin) leave(g *guest, host string) {
@@ -357,6 +371,9 @@ func (g *guest) read(s *standin) {
 func (s *standin) publish(from *guest, it item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if b := s.books[from.room]; b != nil && !(s.fault == "numbered senders are not kept" && from.conn == nil) {
+		it = s.keep(b, it)
+	}
 	for g := range s.rooms[from.room] {
 		if g == from && s.fault == "the sender does not hear itself" {
 			continue
@@ -425,6 +442,9 @@ func (g *guest) write(s *standin) {
 	beat := time.NewTicker(min(s.heartbeat, s.zombie) / 4)
 	defer beat.Stop()
 	pinged := time.Now()
+	if s.books[g.room] != nil && !g.catchUp(s) {
+		return
+	}
 	for {
 		for {
 			it, ok := g.take()

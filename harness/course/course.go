@@ -58,7 +58,7 @@ var Labs = []Lab{
 		Builds: "segments, CRC, group commit, recovery, redelivery", From: "message queue"},
 	{ID: "15", Name: "websocket", Title: "RFC 6455 by hand", Hours: "10 to 14", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "handshake, incremental parser, fragmentation, close", From: "WebSocketServer"},
-	{ID: "capstone", Name: "capstone", Title: "100,000 connections", Hours: "12 to 20", Points: 100, Built: true, Needs: []string{"04", "05", "06", "08", "15"},
+	{ID: "capstone", Name: "capstone", Title: "100,000 connections", Hours: "12 to 20", Points: 100, Built: true, Needs: []string{"04", "05", "06", "08", "10", "11", "12", "14", "15"},
 		Builds: "the broadcast server out of all of the above", From: "WebSocketServer"},
 	{ID: "16", Name: "proactor", Title: "Completions (extra)", Needs: []string{"03"},
 		Builds: "the loop again, on io_uring", From: "Proactor"},

@@ -27,13 +27,13 @@ type client struct {
 	shard *shard           // immutable
 	conn  *reactor.Conn    // immutable
 	ws    *websocket.Conn  // immutable
-	room  *room            // nil for echo and before the handshake is done
+	room  *room            // nil for echo and before the request is whole
 	out   *outbox          // nil while everything fits into the connection
 	rate  ratelimit.Bucket // what it may publish, if that is limited
 
 	heard   uint32 // the shard's tick when something arrived last
 	place   int32  // among the shard's clients
-	seat    int32  // among the room's members of this loop
+	seat    int32  // among the room's members of this loop; noSeat while it catches up
 	verdict verdict
 	phase   phase
 	joined  bool // the handshake is done
@@ -77,6 +77,7 @@ func (s *Server) onGone(rc *reactor.Conn, err error) {
 		s.rooms.leave(c)
 	}
 	delete(sh.names, c)
+	delete(sh.behind, c)
 	c.out.clear(sh)
 	s.gate.leave(rc.RemoteAddr(), c.verdict)
 	sh.countEnd(c, err)
@@ -137,13 +138,19 @@ func onRequest(ws *websocket.Conn, target string, header http.Header) (status in
 	if !found || !roomName(name) {
 		return http.StatusNotFound
 	}
-	sender, ok := senderName(query)
-	if !ok {
+	sender, ok1 := senderName(query)
+	since, ok2 := sinceOf(query)
+	kept := s.history.books[name]
+	if !ok1 || !ok2 || since >= 0 && kept == nil {
 		return http.StatusBadRequest
 	}
 	if sender != "" {
 		c.named = true
 		c.shard.names[c] = name + "/" + sender // neither has a slash
+	}
+	if kept != nil {
+		c.joinKept(kept, since)
+		return 0
 	}
 	// Before the 101: a member receives whatever is published after it has
 	// seen that.
@@ -156,6 +163,9 @@ func onOpen(ws *websocket.Conn) {
 	config := &c.shard.server.config
 	c.phase, c.joined = present, true
 	c.conn.SetTimeout(config.Heartbeat)
+	if c.shard.behind[c] != nil {
+		c.catchUp()
+	}
 }
 
 func onMessage(ws *websocket.Conn, text bool, payload []byte) {

@@ -3,6 +3,8 @@ package capstone
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +38,10 @@ type Config struct {
 	PublishBurst int        // messages at once above that rate
 
 	GapTimeout time.Duration // how long the number of a message may be missing
+
+	History      string   // folder of the kept rooms; "" for none
+	HistoryRooms []string // the rooms that are kept
+	HistoryBytes int      // of each kept room on the disk, about; 0 is no limit
 
 	Heartbeat        time.Duration // a ping after so much silence
 	Zombie           time.Duration // a client is removed after so much silence
@@ -80,6 +86,14 @@ func (c *Config) check() error {
 		return errors.New("publish-burst must be at least 1 with a publish-rate: nothing could ever be published")
 	case c.GapTimeout <= 0 || c.GapTimeout > 24*time.Hour:
 		return fmt.Errorf("gap-timeout is %v: give more than 0 and at most 24h, or one message that is lost holds up its sender's others for ever", c.GapTimeout)
+	case (c.History == "") != (len(c.HistoryRooms) == 0):
+		return fmt.Errorf("history is %q and history-rooms is %q: set both, or neither", c.History, strings.Join(c.HistoryRooms, ","))
+	case slices.ContainsFunc(c.HistoryRooms, func(name string) bool { return !roomName(name) || strings.HasPrefix(name, ".") }):
+		return fmt.Errorf("history-rooms is %q: names have 1 to 64 letters, digits, dots, dashes and underscores, and begin with no dot", strings.Join(c.HistoryRooms, ","))
+	case c.HistoryBytes < 0:
+		return errors.New("history-bytes must not be negative: 0 is no limit")
+	case c.History != "" && c.QueueBytes < 2*(c.MaxMessage+frameHead+numberSize):
+		return fmt.Errorf("queue-bytes is %d: a piece of history needs at least %d, twice a message of max-message (%d) with its number", c.QueueBytes, 2*(c.MaxMessage+frameHead+numberSize), c.MaxMessage)
 	case c.Heartbeat <= 0 || c.Zombie <= c.Heartbeat:
 		return fmt.Errorf("heartbeat is %v and zombie is %v: a client needs at least one ping (heartbeat > 0) before it is given up (zombie > heartbeat)", c.Heartbeat, c.Zombie)
 	case c.HandshakeTimeout <= 0 || c.CloseTimeout <= 0:

@@ -13,7 +13,9 @@ import (
 // times, also before Run.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
-	s.senders.close(ctx) // before the goodbye: it comes behind what is meant for a client
+	// Before the goodbye: it comes behind what is meant for a client.
+	s.senders.close(ctx)
+	s.history.close(ctx)
 	if s.running.Load() {
 		for i, sh := range s.shards {
 			s.reactor.Post(i, sh.farewell)
@@ -25,7 +27,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			}
 		}
 	}
-	return s.reactor.Shutdown(ctx)
+	err := s.reactor.Shutdown(ctx)
+	if !s.running.Load() {
+		s.end()
+	}
+	return err
 }
 
 // farewell says goodbye to every client of this loop.

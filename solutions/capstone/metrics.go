@@ -74,6 +74,7 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 	count(countDrops, s.Drops.Disconnected, "disconnected")
 	count(countDrops, s.Drops.PublishRate, "publish_rate")
 	count(countDrops, s.Drops.Unordered, "unordered")
+	count(countDrops, s.Drops.History, "history")
 	count(countRepeated, s.Numbered.Repeated)
 	count(countLost, s.Numbered.Lost)
 	count(countClosed, s.Closed.Normal, "normal")

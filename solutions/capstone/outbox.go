@@ -147,6 +147,8 @@ func (c *client) drain() {
 	c.out = nil
 	if bye {
 		c.conn.Close()
+	} else if need := c.shard.behind[c]; need != nil && need.waits {
+		c.catchUp()
 	}
 }
 

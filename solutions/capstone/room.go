@@ -16,6 +16,7 @@ type room struct {
 	name    string         // immutable
 	members [][]*client    // by loop; each slice belongs to its loop's goroutine
 	here    []atomic.Int32 // by loop: how many members; so that nobody posts to a loop without any
+	book    *book          // immutable; nil for a room that is not kept
 	total   int            // guarded by rooms.mu
 }
 
@@ -30,9 +31,14 @@ func (rs *rooms) init(loops int) { rs.loops, rs.byName = loops, map[string]*room
 
 // join makes c a member. It runs on c's loop, as leave does.
 func (rs *rooms) join(c *client, name string) {
-	r := rs.enter(name)
+	c.room = rs.enter(name)
+	c.room.seat(c)
+}
+
+// seat has c hear what is delivered from now on.
+func (r *room) seat(c *client) {
 	own := &r.members[c.shard.index]
-	c.room, c.seat = r, int32(len(*own))
+	c.seat = int32(len(*own))
 	*own = append(*own, c)
 	r.here[c.shard.index].Add(1)
 }
@@ -49,15 +55,26 @@ func (rs *rooms) enter(name string) *room {
 	return r
 }
 
-// leave fills c's seat with the last member: no search, no order to keep.
-func (rs *rooms) leave(c *client) {
-	r, own := c.room, &c.room.members[c.shard.index]
+// unseat fills c's seat with the last member: no search, no order to keep.
+func (r *room) unseat(c *client) {
+	own := &r.members[c.shard.index]
 	last := (*own)[len(*own)-1]
 	(*own)[c.seat], last.seat = last, c.seat
 	(*own)[len(*own)-1] = nil
 	*own = (*own)[:len(*own)-1]
 	r.here[c.shard.index].Add(-1)
+}
+
+// leave ends c's membership. A kept room stays.
+func (rs *rooms) leave(c *client) {
+	r := c.room
+	if c.seat != noSeat {
+		r.unseat(c)
+	}
 	c.room = nil
+	if r.book != nil {
+		return
+	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if r.total--; r.total == 0 {
@@ -92,9 +109,14 @@ func (s *Server) delivery(r *room, text bool, payload []byte) delivery {
 // this turn.
 //
 // A sender's messages keep their order for each receiver: they are read by one
-// loop, posted to each loop in that order, and written there in it.
+// loop, posted to each loop in that order, and written there in it. In a kept
+// room they go through the log, which keeps their order, too.
 func (r *room) publish(from *client, text bool, payload []byte) {
 	sh := from.shard
+	if r.book != nil {
+		r.book.publish(sh.server.record(text, payload))
+		return
+	}
 	d := sh.server.delivery(r, text, payload)
 	defer d.frame.Release()
 	for i := range r.here {

@@ -112,6 +112,7 @@ func (s *Server) snapshot() (d dashboard.Snapshot) {
 	}
 	d.Refused.Total, d.Refused.Rate, d.Refused.Address = s.gate.given[full].Load(), s.gate.given[tooFast].Load(), s.gate.given[tooMany].Load()
 	d.Drops.Unordered = s.senders.refused.Load()
+	d.Drops.History = s.history.refused.Load()
 	d.Numbered = dashboard.Numbered{Repeated: s.senders.repeated.Load(), Lost: s.senders.lost.Load()}
 	d.Limits = dashboard.Limits{Connections: int64(s.config.MaxConns), QueueBytes: int64(s.config.QueueBytes)}
 	d.RSS, d.Heap, d.Goroutines, d.CPU = residentBytes(), heapBytes(), int64(runtime.NumGoroutine()), cpuSeconds()

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,9 +24,9 @@ import (
 type senders struct {
 	server  *Server // immutable
 	streams *partition.Partition[numbered, stream]
-	posts   chan struct{} // bounds what is posted to the loops and not delivered
-	gone    chan struct{} // closed when the loops have ended, and nothing posted runs
-	ended   sync.Once     // closes gone
+	posts   chan struct{}   // bounds what is posted to the loops and not delivered
+	gone    context.Context // ends when the loops have ended, and nothing posted runs
+	ended   context.CancelFunc
 
 	repeated, lost, refused atomic.Int64 // messages, and numbers that never came
 }
@@ -56,7 +55,8 @@ type stream struct {
 }
 
 func newSenders(s *Server) (*senders, error) {
-	ss := &senders{server: s, posts: make(chan struct{}, maxPosts), gone: make(chan struct{})}
+	ss := &senders{server: s, posts: make(chan struct{}, maxPosts)}
+	ss.gone, ss.ended = context.WithCancel(context.Background())
 	var err error
 	ss.streams, err = partition.New(partition.Options[numbered, stream]{
 		Handle: ss.handle, OnEvict: ss.forget,
@@ -71,7 +71,7 @@ func (ss *senders) close(ctx context.Context) { ss.streams.Close(ctx) }
 
 // end ends the streams when the loops have ended.
 func (ss *senders) end() {
-	ss.ended.Do(func() { close(ss.gone) })
+	ss.ended()
 	ss.close(context.Background()) // nothing to wait for: nobody posts any more
 }
 
@@ -93,7 +93,12 @@ func (c *client) publishNumbered(text bool, payload []byte) {
 		return
 	}
 	sh := c.shard
-	d := sh.server.delivery(c.room, text, payload)
+	var d delivery
+	if c.room.book != nil {
+		d = delivery{room: c.room, frame: sh.server.record(text, payload)} // not a frame yet: it has no number
+	} else {
+		d = sh.server.delivery(c.room, text, payload)
+	}
 	err = sh.server.senders.streams.TrySend(sh.names[c], numbered{delivery: d, seq: uint32(seq)})
 	if err != nil {
 		d.frame.Release()
@@ -165,6 +170,10 @@ func (ss *senders) take(st *stream, now time.Duration, m numbered) {
 func (ss *senders) post(st *stream) {
 	batch := st.ready
 	st.ready = nil // the loops' now
+	if len(batch) > 0 && batch[0].room.book != nil {
+		batch[0].room.book.publishInOrder(ss.gone, batch)
+		return
+	}
 	defer release(batch)
 	for i, sh := range ss.server.shards {
 		if !anyoneOn(i, batch) {
@@ -172,7 +181,7 @@ func (ss *senders) post(st *stream) {
 		}
 		select {
 		case ss.posts <- struct{}{}:
-		case <-ss.gone:
+		case <-ss.gone.Done():
 			return
 		}
 		for _, d := range batch {

@@ -5,14 +5,16 @@
 // Read the files in this order: server.go (what there is), config.go, shard.go
 // (one loop's share), client.go (one connection), room.go (a message on its way
 // to a hundred thousand), outbox.go (the slow ones), sender.go (those who
-// number their messages), admit.go (who may come in),
-// drain.go (the end), stats.go and admin.go (what can be seen of it), journal.go
+// number their messages), history.go and catchup.go (rooms that are kept),
+// admit.go (who may come in), drain.go (the end), stats.go and admin.go (what can be seen of it), journal.go
 // (the log).
 //
 // The wire: a WebSocket to /room/NAME is a member of that room; every message it
 // sends goes to every member, itself included, as it is. With ?sender=NAME its
 // messages begin with a number and a space, and the room hears them in that
-// order, each once. A WebSocket to /echo gets back what it sends.
+// order, each once. In a kept room each message begins with its number, and who
+// comes with ?since=N gets all that came after N, then "=M", M being the last,
+// and then what is new. A WebSocket to /echo gets back what it sends.
 package capstone
 
 import (
@@ -44,6 +46,7 @@ type Server struct {
 	rooms   rooms
 	gate    *gate         // who may come in
 	senders *senders      // immutable after New
+	history *history      // immutable after New
 	frames  *pooling.Pool // immutable: the memory of frames that many get
 
 	publishing *ratelimit.Limit // immutable: each client's; nil is no limit
@@ -81,6 +84,9 @@ func New(c Config, log *slog.Logger) (*Server, error) {
 	}
 	s.reactor, err = reactor.New(s.options(loops, tables))
 	if err != nil {
+		return nil, err
+	}
+	if err := s.openHistory(); err != nil {
 		return nil, err
 	}
 	if s.senders, err = newSenders(s); err != nil {
@@ -137,6 +143,12 @@ func (s *Server) Listen() (net.Addr, error) {
 // Run serves until Shutdown, and then returns nil.
 func (s *Server) Run() error {
 	s.running.Store(true)
-	defer s.senders.end()
+	defer s.end()
 	return s.reactor.Run()
+}
+
+// end ends what works beside the loops, when these have ended.
+func (s *Server) end() {
+	s.senders.end()
+	s.history.end()
 }

@@ -18,6 +18,7 @@ type shard struct {
 	index  int     // immutable: of its loop
 
 	names    map[*client]string                    // the streams of those who number their messages
+	behind   map[*client]*catching                 // those who still get the history of their room
 	clients  []*client                             // every connection of this loop, each at its place
 	ticks    uint32                                // since the server began: its clock for everything that lasts
 	burst    []byte                                // frames behind each other, on their way to all members
@@ -31,7 +32,7 @@ type shard struct {
 }
 
 func newShard(s *Server, index, loops int) *shard {
-	sh := &shard{server: s, index: index, names: map[*client]string{}, outgoing: make([][]delivery, loops), empty: make(chan struct{})}
+	sh := &shard{server: s, index: index, names: map[*client]string{}, behind: map[*client]*catching{}, outgoing: make([][]delivery, loops), empty: make(chan struct{})}
 	sh.outboxes = sh.outboxOptions()
 	return sh
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	capstone "github.com/asynclab/asynclab/capstone"
 )
@@ -30,7 +31,12 @@ func main() {
 }
 
 func serve(s settings) error {
-	log, err := s.logger()
+	journal, err := capstone.NewJournal(os.Stderr)
+	if err != nil {
+		return err
+	}
+	defer end(journal)
+	log, err := s.logger(journal)
 	if err != nil {
 		return err
 	}
@@ -72,6 +78,13 @@ func serve(s settings) error {
 	if err := <-down; err != nil {
 		log.Warn("some connections were closed by force", "error", err)
 	}
-	log.Info("ended")
+	log.Info("ended", "lost_log_lines", journal.Lost())
 	return nil
+}
+
+// end gives whoever reads the log a second to take what is left of it.
+func end(journal *capstone.Journal) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	journal.Close(ctx)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
@@ -23,6 +22,7 @@ type setting struct {
 type settings struct {
 	capstone.Config
 	origins  string
+	rooms    string
 	slow     string
 	drain    time.Duration
 	logLevel string
@@ -43,6 +43,9 @@ var table = []setting{
 	{"publish-rate", "messages a second from one client; more are dropped and counted; 0 is no limit", func(s *settings) any { return &s.PublishRate }},
 	{"publish-burst", "messages at once above that rate", func(s *settings) any { return &s.PublishBurst }},
 	{"gap-timeout", "how long a number may be missing among the messages of a sender with a name; then it is lost", func(s *settings) any { return &s.GapTimeout }},
+	{"history", "folder where the messages of the kept rooms lie; empty for none", func(s *settings) any { return &s.History }},
+	{"history-rooms", "rooms that are kept, separated by commas: their messages have numbers, and ?since=N gets all after N", func(s *settings) any { return &s.rooms }},
+	{"history-bytes", "bytes of each kept room on the disk, about: the oldest go; 0 is no limit", func(s *settings) any { return &s.HistoryBytes }},
 	{"heartbeat", "a ping after so much silence", func(s *settings) any { return &s.Heartbeat }},
 	{"zombie", "a client is removed after so much silence", func(s *settings) any { return &s.Zombie }},
 	{"handshake-timeout", "time until a request must be whole", func(s *settings) any { return &s.HandshakeTimeout }},
@@ -83,12 +86,18 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		return s, fmt.Errorf("unexpected argument %q: settings are flags (asyncserver -help)", flags.Arg(0))
 	}
 	s.Slow = capstone.SlowPolicy(s.slow)
-	for o := range strings.SplitSeq(s.origins, ",") {
-		if o = strings.TrimSpace(o); o != "" {
-			s.Origins = append(s.Origins, o)
+	s.Origins, s.HistoryRooms = list(s.origins), list(s.rooms)
+	return s, nil
+}
+
+// list takes apart what commas separate.
+func list(text string) (all []string) {
+	for one := range strings.SplitSeq(text, ",") {
+		if one = strings.TrimSpace(one); one != "" {
+			all = append(all, one)
 		}
 	}
-	return s, nil
+	return all
 }
 
 func (k setting) register(f *flag.FlagSet, s *settings) {
@@ -134,15 +143,15 @@ func (k setting) value(s *settings) any {
 	return nil
 }
 
-// logger is the log that the settings ask for.
-func (s *settings) logger() (*slog.Logger, error) {
+// logger is the log that the settings ask for, written to w.
+func (s *settings) logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {
 		return nil, fmt.Errorf("log-level is %q: give debug, info, warn or error", s.logLevel)
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if s.logJSON {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+	return slog.New(slog.NewTextHandler(w, options)), nil
 }

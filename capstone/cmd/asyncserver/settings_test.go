@@ -38,7 +38,7 @@ func TestNonsenseIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "ASYNC_DRAIN")
 	s, err := parse([]string{"-log-level", "loud"}, nothing, io.Discard)
 	require.NoError(t, err)
-	_, err = s.logger()
+	_, err = s.logger(io.Discard)
 	require.ErrorContains(t, err, "log-level")
 }
 

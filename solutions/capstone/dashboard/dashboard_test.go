@@ -41,7 +41,7 @@ func TestNamesOfTheFigures(t *testing.T) {
 	const want = `{"time_ms":0,"uptime_s":0,"websocket":"","draining":false,` +
 		`"connections":0,"accepted":0,"rooms":0,"messages":0,"deliveries":0,"bytes_in":0,"bytes_out":0,` +
 		`"refused":{"rate":0,"total":0,"address":0,"handshake":0},` +
-		`"drops":{"oldest":0,"newest":0,"disconnected":0,"publish_rate":0,"unordered":0},"numbered":{"repeated":0,"lost":0},` +
+		`"drops":{"oldest":0,"newest":0,"disconnected":0,"publish_rate":0,"unordered":0,"history":0},"numbered":{"repeated":0,"lost":0},` +
 		`"closed":{"normal":0,"protocol":0,"error":0,"zombie":0},` +
 		`"latency_us":{"p50":0,"p90":0,"p99":0,"p999":0,"max":0,"count":0},` +
 		`"loops":[{"connections":0,"messages":0,"deliveries":0,"queued_bytes":0,"lag_us":0}],` +

@@ -45,6 +45,7 @@ type Drops struct {
 	Disconnected int64 `json:"disconnected"` // they were queued when it was closed for being slow
 	PublishRate  int64 `json:"publish_rate"` // the sender was above its rate, so nobody got it
 	Unordered    int64 `json:"unordered"`    // its number was too far ahead, or too much waited for numbers that are missing
+	History      int64 `json:"history"`      // its room is kept, and the disk is behind or does not take it, so nobody got it
 }
 
 // Numbered counts for senders that number their messages.

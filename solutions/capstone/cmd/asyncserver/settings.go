@@ -22,6 +22,7 @@ type setting struct {
 type settings struct {
 	capstone.Config
 	origins  string
+	rooms    string
 	slow     string
 	drain    time.Duration
 	logLevel string
@@ -42,6 +43,9 @@ var table = []setting{
 	{"publish-rate", "messages a second from one client; more are dropped and counted; 0 is no limit", func(s *settings) any { return &s.PublishRate }},
 	{"publish-burst", "messages at once above that rate", func(s *settings) any { return &s.PublishBurst }},
 	{"gap-timeout", "how long a number may be missing among the messages of a sender with a name; then it is lost", func(s *settings) any { return &s.GapTimeout }},
+	{"history", "folder where the messages of the kept rooms lie; empty for none", func(s *settings) any { return &s.History }},
+	{"history-rooms", "rooms that are kept, separated by commas: their messages have numbers, and ?since=N gets all after N", func(s *settings) any { return &s.rooms }},
+	{"history-bytes", "bytes of each kept room on the disk, about: the oldest go; 0 is no limit", func(s *settings) any { return &s.HistoryBytes }},
 	{"heartbeat", "a ping after so much silence", func(s *settings) any { return &s.Heartbeat }},
 	{"zombie", "a client is removed after so much silence", func(s *settings) any { return &s.Zombie }},
 	{"handshake-timeout", "time until a request must be whole", func(s *settings) any { return &s.HandshakeTimeout }},
@@ -82,12 +86,18 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		return s, fmt.Errorf("unexpected argument %q: settings are flags (asyncserver -help)", flags.Arg(0))
 	}
 	s.Slow = capstone.SlowPolicy(s.slow)
-	for o := range strings.SplitSeq(s.origins, ",") {
-		if o = strings.TrimSpace(o); o != "" {
-			s.Origins = append(s.Origins, o)
+	s.Origins, s.HistoryRooms = list(s.origins), list(s.rooms)
+	return s, nil
+}
+
+// list takes apart what commas separate.
+func list(text string) (all []string) {
+	for one := range strings.SplitSeq(text, ",") {
+		if one = strings.TrimSpace(one); one != "" {
+			all = append(all, one)
 		}
 	}
-	return s, nil
+	return all
 }
 
 func (k setting) register(f *flag.FlagSet, s *settings) {
