@@ -16,7 +16,7 @@ json = $(if $(JSON),--json)
 yes = $(if $(YES),--yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak costs demo storm peers test skeletons autopsies
+.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak costs demo storm resume peers test skeletons autopsies
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -63,6 +63,9 @@ demo: ## the finished server under up to 100,000 clients, live, for a minute [SI
 
 storm: ## the finished server on its worst day, three minutes: kills, resets, half-open handshakes, garbage, slow readers [SIDE=labs]
 	$(heavy) storm --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(ARGS)
+
+resume: ## the finished server is restarted under 1,000 clients of a kept room, four times: all come back, none misses a message [SIDE=labs JSON=1]
+	$(heavy) resume --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(json) $(ARGS)
 
 peers: ## the reference beside seven other WebSocket servers (downloads them; 20 minutes) [ARGS="-rounds 1"]
 	@cd harness/peers && go run . $(if $(JSON),-json) $(ARGS)

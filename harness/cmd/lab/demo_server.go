@@ -38,7 +38,7 @@ type server struct {
 
 // buildServer compiles a side's program and returns where it is.
 func (c clone) buildServer(ctx context.Context, s side, pkg string) (string, error) {
-	path := c.state("bin", demoCommandName+"-"+s.Name)
+	path := c.state("bin", filepath.Base(pkg)+"-"+s.Name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", fmt.Errorf("make a folder for the server: %w", err)
 	}
