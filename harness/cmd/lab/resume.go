@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,7 @@ type comeback struct {
 	clone
 	side    side
 	clients int
+	between time.Duration // of traffic before the server is ended
 	asJSON  bool
 	show    *screen
 
@@ -38,7 +40,6 @@ type comeback struct {
 
 const (
 	crowdCommand = "asyncclients"
-	betweenEnds  = 2 * time.Second // of traffic before the server is ended
 	crowdWait    = 60 * time.Second
 )
 
@@ -59,15 +60,9 @@ func resumeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			lab, err := course.Find(demoLab)
-			if err != nil {
-				return err
-			}
-			m := &comeback{clone: c, clients: clients, asJSON: asJSON,
-				side: side{Lab: lab.ID, Dir: lab.Dir(), Name: name, Folder: lab.Path(name)}}
-			m.show = newScreen(cmd.ErrOrStderr())
-			defer m.show.close()
-			return m.run(cmd)
+			m := c.comeback(name, clients)
+			m.asJSON = asJSON
+			return m.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&name, "side", name, "labs (yours) or solutions (the reference)")
@@ -76,8 +71,18 @@ func resumeCommand() *cobra.Command {
 	return cmd
 }
 
-func (m *comeback) run(cmd *cobra.Command) (err error) {
-	ctx := cmd.Context()
+func (c clone) comeback(name string, clients int) *comeback {
+	lab, err := course.Find(demoLab)
+	if err != nil {
+		panic(err) // the course has its last lab
+	}
+	return &comeback{clone: c, clients: clients, between: 2 * time.Second,
+		side: side{Lab: lab.ID, Dir: lab.Dir(), Name: name, Folder: lab.Path(name)}}
+}
+
+func (m *comeback) run(ctx context.Context, out, lines io.Writer) (err error) {
+	m.show = newScreen(lines)
+	defer m.show.close()
 	if m.dir, err = os.MkdirTemp("", "asynclab-resume-"); err != nil {
 		return err
 	}
@@ -114,7 +119,7 @@ func (m *comeback) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	return m.print(cmd, r)
+	return m.print(out, r)
 }
 
 // start starts the server where it was before.
@@ -132,7 +137,7 @@ func (m *comeback) start(ctx context.Context) (err error) {
 func (m *comeback) restart(ctx context.Context, c *crowd, how syscall.Signal) error {
 	m.show.status("%d clients hear each other", m.clients)
 	select {
-	case <-time.After(betweenEnds):
+	case <-time.After(m.between):
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -188,8 +193,7 @@ type resumed struct {
 	Max       int64 `json:"away_max_ms"`
 }
 
-func (m *comeback) print(cmd *cobra.Command, r resumed) error {
-	out := cmd.OutOrStdout()
+func (m *comeback) print(out io.Writer, r resumed) error {
 	if m.asJSON {
 		if err := json.NewEncoder(out).Encode(r); err != nil {
 			return err
