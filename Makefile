@@ -16,7 +16,7 @@ json = $(if $(JSON),--json)
 yes = $(if $(YES),--yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak costs demo storm resume peers test skeletons autopsies
+.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak costs demo storm resume peers book test skeletons autopsies
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -69,6 +69,9 @@ resume: ## the finished server is restarted under 1,000 clients of a kept room, 
 
 peers: ## the reference beside seven other WebSocket servers (downloads them; 20 minutes) [ARGS="-rounds 1"]
 	@cd harness/peers && go run . $(if $(JSON),-json) $(ARGS)
+
+book: ## the documents and handouts as a book with search, served on this machine [ARGS="--out DIR"]
+	$(heavy) book $(ARGS)
 
 test: ## the course's own tests: format, vet, staticcheck, harness, solutions
 	@scripts/test.sh
