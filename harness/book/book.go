@@ -149,7 +149,7 @@ func pageName(source string) string {
 func firstHeading(markdown []byte) string {
 	for line := range strings.Lines(string(markdown)) {
 		if title, found := strings.CutPrefix(line, "# "); found {
-			return strings.ReplaceAll(strings.TrimSpace(title), "`", "")
+			return curl(strings.ReplaceAll(strings.TrimSpace(title), "`", ""))
 		}
 	}
 	return ""

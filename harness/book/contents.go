@@ -54,10 +54,10 @@ func contents(root string) (titles []string, parts [][]entry, err error) {
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimRight(line, "\r\n")
 		if m := partLine.FindStringSubmatch(line); m != nil {
-			titles, parts = append(titles, m[1]), append(parts, nil)
+			titles, parts = append(titles, curl(m[1])), append(parts, nil)
 		}
 		if m := entryLine.FindStringSubmatch(line); m != nil {
-			err = add(entry{m[2], path.Join(path.Dir(contentsFile), m[3]), m[1] != ""})
+			err = add(entry{curl(m[2]), path.Join(path.Dir(contentsFile), m[3]), m[1] != ""})
 		}
 		if line == labsLine {
 			err = add(labEntries(root)...)
@@ -71,6 +71,10 @@ func contents(root string) (titles []string, parts [][]entry, err error) {
 	}
 	return titles, parts, nil
 }
+
+// curl makes an apostrophe of the keyboard one for print, as goldmark does in
+// running text.
+func curl(s string) string { return strings.ReplaceAll(s, "'", "’") }
 
 // labEntries are the handouts and chapters of the labs that are built.
 func labEntries(root string) (all []entry) {

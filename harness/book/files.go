@@ -21,9 +21,15 @@ import (
 // lines of files can be linked to: #L12.
 var (
 	formatter = chromahtml.New(chromahtml.WithClasses(true), chromahtml.PreventSurroundingPre(true))
-	numbered  = chromahtml.New(chromahtml.WithClasses(true), chromahtml.PreventSurroundingPre(true),
+	numbered  = chromahtml.New(chromahtml.WithClasses(true), chromahtml.WithPreWrapper(bare{}),
 		chromahtml.WithLineNumbers(true), chromahtml.WithLinkableLineNumbers(true, "L"))
 )
+
+// bare leaves the element around code to us.
+type bare struct{}
+
+func (bare) Start(bool, string) string { return "" }
+func (bare) End(bool) string           { return "" }
 
 // coloured is code as HTML. Its language is named, or told from a file's name;
 // code in a language that nobody knows stays plain.

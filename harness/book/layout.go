@@ -9,12 +9,6 @@ import (
 	"io/fs"
 	"path"
 	"strings"
-
-	"codeberg.org/go-fonts/liberation/liberationserifregular"
-	"golang.org/x/image/font/gofont/gobold"
-	"golang.org/x/image/font/gofont/goitalic"
-	"golang.org/x/image/font/gofont/gomono"
-	"golang.org/x/image/font/gofont/goregular"
 )
 
 // Pages that no document stands behind.
@@ -99,16 +93,13 @@ func (b *builder) writeContents() error {
 	return b.writeFrame(frame{Out: contentsPage, Title: "Contents", Body: template.HTML(body.String())})
 }
 
-// fonts are those of the Go project, made for text and code side by side, and
-// the one that plots are measured in. So pages look the same on every machine.
-var fonts = map[string][]byte{
-	"go-regular": goregular.TTF, "go-italic": goitalic.TTF, "go-bold": gobold.TTF, "go-mono": gomono.TTF,
-	"liberation-serif": liberationserifregular.TTF,
-}
-
 // writeAssets writes styles, script and fonts.
 func (b *builder) writeAssets() error {
-	for name, font := range fonts {
+	ttfs, err := fonts()
+	if err != nil {
+		return err
+	}
+	for name, font := range ttfs {
 		b.site["assets/"+name+".ttf"] = font
 	}
 	return fs.WalkDir(assets, "assets", func(name string, d fs.DirEntry, err error) error {

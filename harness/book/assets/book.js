@@ -19,7 +19,7 @@
   side.addEventListener("click", (e) => { if (e.target.closest("a")) drawer(false); });
   function showCurrent() {
     const current = side.querySelector("[aria-current]");
-    if (current) side.scrollTop = current.offsetTop - side.clientHeight / 3;
+    if (current && current.offsetTop + current.offsetHeight > side.clientHeight) side.scrollTop = current.offsetTop - side.clientHeight / 2;
   }
   showCurrent();
 
@@ -112,8 +112,8 @@
     return found;
   }
 
-  // rank gives sections by relevance: BM25 over all words of the query; those
-  // that have every word come first.
+  // rank gives sections by relevance: BM25 over all words of the query. A
+  // section with half of the words is worth a quarter.
   function rank(ix, queryWords) {
     const scores = new Map(), hits = new Map();
     const mean = ix.mean ??= ix.sections.reduce((sum, s) => sum + s[3].length, 0) / ix.sections.length;
@@ -127,9 +127,9 @@
         hits.set(section, (hits.get(section) ?? 0) + 1);
       }
     }
-    const all = [...scores.keys()];
-    const most = Math.max(0, ...hits.values());
-    return all.filter((s) => hits.get(s) === most).sort((a, b) => scores.get(b) - scores.get(a) || a - b);
+    for (const [section, n] of hits) scores.set(section, scores.get(section) * (n / queryWords.length) ** 2);
+    const enough = [...scores.keys()].filter((s) => hits.get(s) * 2 > queryWords.length);
+    return enough.sort((a, b) => scores.get(b) - scores.get(a) || a - b);
   }
 
   const wordsOf = (text) => text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? [];
@@ -137,8 +137,8 @@
   // excerpt writes the piece of text around the first word that was found, with
   // the words marked.
   function excerpt(to, text, queryWords, around) {
-    const escaped = queryWords.map((w) => (w.length > 3 && w.endsWith("s") ? w.slice(0, -1) : w).replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-    const pattern = new RegExp("(" + escaped.join("|") + ")", "giu");
+    const plurals = queryWords.filter((w) => w.length > 3 && w.endsWith("s")).map((w) => w.slice(0, -1));
+    const pattern = new RegExp("(" + [...queryWords, ...plurals].join("|") + ")", "giu"); // letters, digits, _: nothing to escape
     const first = Math.max(0, text.search(pattern));
     let from = around ? Math.max(0, first - around / 3) : 0;
     if (from > 0) from = text.indexOf(" ", from) + 1;
