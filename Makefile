@@ -16,7 +16,7 @@ json = $(if $(JSON),--json)
 yes = $(if $(YES),--yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak costs demo storm resume peers book test skeletons autopsies
+.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak costs claims demo storm resume peers book test skeletons autopsies
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -57,6 +57,9 @@ mutants: ## the wrong implementations, and the check that refuses each [LAB=]
 
 soak: ## the reference 50 times in a row with two CPU hogs beside it [LAB= SIDE=labs N=50]
 	$(lab) soak $(LAB) --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(if $(N),--runs $(N)) $(ARGS)
+
+claims: ## the article's claims, each measured against its naive counterpart; five minutes [JSON=1 ONLY=sendfile QUICK=1]
+	$(heavy) claims $(json) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(WRITE),--write) $(ARGS)
 
 demo: ## the finished server under up to 100,000 clients, live, for a minute [SIDE=labs]
 	$(heavy) demo --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(json) $(ARGS)

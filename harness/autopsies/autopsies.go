@@ -39,7 +39,7 @@ func Page(sections map[string]string) string {
 		if s := sections[lab.ID]; s != "" {
 			n := faultsIn(s)
 			total += n
-			fmt.Fprintf(&b, "| [%s](#%s) | %s | %d |\n", lab.Dir(), anchor(lab), lab.From, n)
+			fmt.Fprintf(&b, "| [%s](#%s) | %s | %d |\n", lab.Dir(), course.Anchor(strings.Trim(heading(lab), "\n# ")), lab.From, n)
 		}
 	}
 	fmt.Fprintf(&b, "| all | | %d |\n", total)
@@ -74,21 +74,6 @@ go test -v -run 'TestMutants/the_article:_nothing_ends_Run' ./harness/epolltest
 
 // heading begins the section of a lab.
 func heading(lab course.Lab) string { return "\n## Lab " + lab.Dir() + ": " + lab.Title + "\n" }
-
-// anchor is how GitHub names the heading: lower case, dashes for blanks, other
-// signs left out.
-func anchor(lab course.Lab) string {
-	keep := func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
-			return r
-		case r == ' ':
-			return '-'
-		}
-		return -1
-	}
-	return strings.Map(keep, strings.ToLower(strings.Trim(heading(lab), "\n# ")))
-}
 
 // Section is what the page says of one lab. judge is the folder of its judge:
 // where each mutant and each rule is written is looked up in its files.

@@ -88,9 +88,7 @@ func cost(r *spec.Run, p Program, c load.Config) (perMessage float64, perConn fl
 }
 
 // baseline is the stand-in: the test binary, started again.
-func baseline() Program {
-	return Program{Command: []string{os.Args[0], "-test.run=^$", "-test.bench=^Benchmark$", "--"}, Env: []string{standinEnv + "="}}
-}
+func baseline() Program { return Naive(os.Args[0]) }
 
 // against loads the program and the stand-in, one after the other.
 func against(r *spec.Run, p Program, c load.Config) (spec.Sample, error) {

@@ -47,3 +47,8 @@ func TestALabThatIsNotBuiltRefuses(t *testing.T) {
 	require.Equal(t, "capstone", Labs[15].Path("labs"))
 	require.Equal(t, "solutions/capstone", Labs[15].Path("solutions"))
 }
+
+func TestAnchorsAreGitHubs(t *testing.T) {
+	require.Equal(t, "the-articles-version-and-its-autopsy", Anchor("The article's version, and its autopsy"))
+	require.Equal(t, "step-2-write-first--queue-the-rest", Anchor("Step 2: write first — queue the rest"))
+}

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"image/color"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -129,5 +130,10 @@ func svg(p *plot.Plot, w, h vg.Length) (template.HTML, error) {
 	if i := bytes.Index(b.Bytes(), []byte("<svg")); i > 0 {
 		b.Next(i)
 	}
-	return template.HTML(b.String()), nil
+	return template.HTML(themed.Replace(b.String())), nil
 }
+
+// themed gives lines the colours of page.css, which are others in the dark, and
+// leaves the paper to the page.
+var themed = strings.NewReplacer("fill:#FFFFFF", "fill:none", "#000000", "currentColor",
+	"#005FA3", "var(--accent)", "#C85500", "var(--other)", "#2E7D32", "var(--good)", "#7B1FA2", "var(--violet)")

@@ -37,6 +37,12 @@ var targets = []spec.Target[lab]{
 		Measure: against(64<<10, bySendfile),
 	},
 	{
+		Name: "mmap-64k", Title: "the same for write(2) from a mapping, against a loop of 64 KiB copies", Section: "Targets",
+		Why:  "The article calls it zero copy. The copy into the buffer is saved, and the faults of the pages are new.",
+		Unit: "x", Goal: spec.Shown,
+		Measure: against(64<<10, byMmap),
+	},
+	{
 		Name: "splice-proxy", Title: "CPU time of a GB through the proxy: a loop of 4 KiB copies, against splice", Points: 5, Section: "Targets",
 		Why:  "Between two sockets there is no sendfile.",
 		Unit: "x", Goal: spec.AtLeast, Bound: 1.5,

@@ -76,6 +76,8 @@ type actReport struct {
 	Gaps          int64   `json:"gaps"`                    // messages that members missed: dropped for slow ones
 
 	Faults load.Faults `json:"faults"`
+
+	latency string // encoded by meter
 }
 
 // play runs one act and measures it.
@@ -108,7 +110,7 @@ func (m *demoMeter) play(ctx context.Context, a act) (actReport, error) {
 	return actReport{Name: a.Name, Does: a.does, Connections: r.Connected, Ramp: ramp.Seconds(), Seconds: r.Window.Seconds(),
 		Messages: n, PerSecond: perSecond, P50: r.P50, P99: r.P99, P999: r.P999,
 		CPUPerMillion: d.CPU().Seconds() / million, SwarmCPU: r.CPU.Seconds() / million, CoresBusy: d.Cores(), RSS: m.end.RSS,
-		Gaps: r.Gaps, Faults: r.Faults}, nil
+		Gaps: r.Gaps, Faults: r.Faults, latency: r.Latency}, nil
 }
 
 // viewers is how many connections may be there besides the swarm's: each

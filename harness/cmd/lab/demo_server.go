@@ -52,9 +52,15 @@ func (c clone) buildServer(ctx context.Context, s side, pkg string) (string, err
 // startServer starts the program at path, which is pkg of a side, on a free port
 // of the loopback and waits until it listens. The caller closes it.
 func startServer(ctx context.Context, path, side, pkg string, args ...string) (*server, error) {
+	return startServerWith(ctx, nil, path, side, pkg, args...)
+}
+
+// startServerWith is startServer with more in the environment.
+func startServerWith(ctx context.Context, env []string, path, side, pkg string, args ...string) (*server, error) {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // the swarm goes before the server
 	s := &server{side: side, pkg: pkg, stop: stop, gone: make(chan struct{})}
 	s.cmd = exec.CommandContext(life, path, args...)
+	s.cmd.Env = append(os.Environ(), env...)
 	endWithGroup(s.cmd)
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = serverStop

@@ -12,7 +12,7 @@ import (
 // (-tags light): a student's first `make check` has to answer quickly. Files
 // with these commands begin with the same build constraint as this one.
 func heavyCommands() []*cobra.Command {
-	return []*cobra.Command{compareCommand(), profileCommand(), demoCommand(), stormCommand(), resumeCommand(), bookCommand()}
+	return []*cobra.Command{compareCommand(), profileCommand(), demoCommand(), stormCommand(), resumeCommand(), claimsCommand(), bookCommand()}
 }
 
 // becomeSwarm turns the process that a demo starts into its swarm of clients.
