@@ -22,7 +22,8 @@ type Options struct {
 }
 
 // Stats is what a pool has done and holds. At every instant
-// Submitted = Done + Discarded + Waiting + Running.
+// Submitted = Done + Discarded + Waiting + Running. A task is counted before its
+// future tells.
 type Stats struct {
 	Submitted uint64 // tasks accepted
 	Done      uint64 // tasks that have ended, in whatever way
@@ -37,12 +38,14 @@ type Stats struct {
 // Future is the result of a task.
 type Future interface {
 	// Wait returns the task's result when it has ended: its error, a panic as
-	// an error, or ErrStopped when it never began; or ctx's error.
+	// an error, or ErrStopped when it never began; or ctx's error when ctx ends
+	// before there is a result.
 	Wait(ctx context.Context) error
 
 	// Then has done called with the result, once, where post runs it; with a
 	// nil post on the goroutine that ended the task, or on the caller's when it
-	// has ended already. Callbacks are posted in the order of Then.
+	// has ended and all callbacks before this one have been posted. Callbacks
+	// are posted in the order of Then, and may use the future and the pool.
 	Then(post func(func()) error, done func(err error))
 }
 
@@ -50,8 +53,9 @@ type Future interface {
 type Pool interface {
 	// Submit has task run, and waits while the queue is full, in the order of
 	// the calls. An error says that it will not run: ErrStopped, or ctx's.
-	// From a task, with that task's context, it does not wait: where there is
-	// no room the task runs at once.
+	// ctx bounds the wait alone: the task has the pool's context. From a task
+	// of this pool, with its context or one derived from it, it does not wait:
+	// where there is no room the task runs at once.
 	Submit(ctx context.Context, task Task) (Future, error)
 
 	// SubmitKeyed is Submit for a task that runs behind all tasks with the

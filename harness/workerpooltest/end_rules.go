@@ -11,7 +11,7 @@ import (
 
 var endRules = []spec.Rule[lab]{
 	{
-		Name: "StopDrains", Group: "end", Points: 6, Section: step6,
+		Name: "StopDrains", Group: "end", Points: 5, Section: step6,
 		Why: "What was accepted is run, also what stands behind a key. A pool that forgets its queue at the end loses the last second of work with each restart.",
 		Hints: [3]string{
 			"When may a worker end?",
@@ -31,7 +31,7 @@ var endRules = []spec.Rule[lab]{
 		Check: stopFinal,
 	},
 	{
-		Name: "StopNowGivesUp", Group: "end", Points: 6, Section: step6,
+		Name: "StopNowGivesUp", Group: "end", Points: 5, Section: step6,
 		Why: "The process has to end, and a task waits for a network that is gone. It is told by its context; those that have not begun never will, and whoever waits for them hears so.",
 		Hints: [3]string{
 			"Which tasks can you still prevent, and who has to hear of it?",
@@ -85,10 +85,19 @@ func stopFinal(r *spec.Run, l lab) error {
 		if err != nil {
 			return err
 		}
-		if err := busy(p, g, 2); err != nil {
+		inside, err := p.Submit(r.Context(), func(ctx context.Context) error {
+			g.task(ctx)
+			_, err := p.Submit(ctx, nothing)
+			return err
+		})
+		if err != nil {
+			return spec.Fail("Submit to return nil", "it returned %s", l.name(err))
+		}
+		synctest.Wait()
+		if err := busy(p, g, 1); err != nil {
 			return err
 		}
-		r.Step("one task runs, one waits, one Submit waits for room; Stop; Submit, SubmitKeyed, TrySubmit")
+		r.Step("one task runs, one waits, one Submit waits for room; Stop; Submit, SubmitKeyed, TrySubmit, and a Submit from the task")
 		blocked := r.Go(func() error { _, err := p.Submit(r.Context(), nothing); return err })
 		synctest.Wait()
 		stop := r.Go(func() error { return p.Stop(r.Context()) })
@@ -114,6 +123,9 @@ func stopFinal(r *spec.Run, l lab) error {
 		if len(stop) == 0 {
 			return spec.Fail("Stop to return", "it still waits")
 		}
+		if err := inside.Wait(r.Context()); err != l.Stopped {
+			return spec.Fail("ErrStopped for a task that submits while the pool stops", "it got %s", l.name(err))
+		}
 		return <-stop
 	})
 }
@@ -130,13 +142,16 @@ func stopNow(r *spec.Run, l lab) error {
 			if deaf {
 				task, what = func(context.Context) error { <-g; return nil }, "does not listen"
 			}
-			r.Step("one task runs, which %s; 3 wait behind its key, 3 in the queue; Stop with a deadline of a second", what)
+			r.Step("one task runs, which %s; 3 wait behind its key, 2 with another key, 1 without; Stop with a deadline of a second", what)
 			var all []Future
 			for i := range 7 {
 				var f Future
-				if i < 4 {
+				switch {
+				case i < 4:
 					f, err = p.SubmitKeyed(r.Context(), "k", task)
-				} else {
+				case i < 6:
+					f, err = p.SubmitKeyed(r.Context(), "another", task)
+				default:
 					f, err = p.Submit(r.Context(), task)
 				}
 				if err != nil {
@@ -145,6 +160,9 @@ func stopNow(r *spec.Run, l lab) error {
 				all = append(all, f)
 			}
 			synctest.Wait()
+			var told error
+			var then Stats
+			all[6].Then(nil, func(err error) { told, then = err, p.Stats() })
 			short, cancel := context.WithTimeout(r.Context(), time.Second)
 			defer cancel()
 			began := time.Now()
@@ -161,11 +179,21 @@ func stopNow(r *spec.Run, l lab) error {
 					return spec.Fail("ErrStopped as the result of a task that never began", "task %d has: %s", i+2, l.name(err))
 				}
 			}
+			if told != l.Stopped || then.Discarded != 6 {
+				return spec.Fail("a callback to be told ErrStopped, when all 6 are counted as discarded", "it was told %s, when Stats was %+v", l.name(told), then)
+			}
 			if deaf {
+				soon, cancel := context.WithTimeout(r.Context(), time.Second)
+				defer cancel()
+				if err := p.StopNow(soon); err != context.DeadlineExceeded {
+					return spec.Fail("StopNow to wait for the task until its context ends", "it returned %s", l.name(err))
+				}
 				if err := holds(p, "while the task goes on", Stats{Submitted: 7, Discarded: 6, Running: 1, Keys: 1}); err != nil {
 					return err
 				}
 				close(g)
+			} else if n := p.Stats().Running; n != 0 {
+				return spec.Fail("Stop's deadline to end the context of the task that runs", "it still runs")
 			}
 			if err := p.StopNow(r.Context()); err != nil {
 				return spec.Fail("StopNow to return nil when the task has ended", "it returned %s", l.name(err))

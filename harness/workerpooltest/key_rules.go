@@ -13,7 +13,7 @@ import (
 
 var keyRules = []spec.Rule[lab]{
 	{
-		Name: "KeysKeepTheirOrder", Group: "keys", Points: 7, Section: step5,
+		Name: "KeysKeepTheirOrder", Group: "keys", Points: 6, Section: step5,
 		Why: "Two writes to the same account, file or connection must happen in the order in which they were asked for. Several workers take them from the queue in order, and still run them side by side.",
 		Hints: [3]string{
 			"Two tasks of one key are queued, and two workers are free.",
@@ -23,7 +23,7 @@ var keyRules = []spec.Rule[lab]{
 		Check: keysOrder,
 	},
 	{
-		Name: "KeysDoNotBlockOthers", Group: "keys", Points: 5, Section: step5,
+		Name: "KeysDoNotBlockOthers", Group: "keys", Points: 4, Section: step5,
 		Why: "If a worker that has got a second task of a busy key waits for the first, ten tasks of one slow key stop the whole pool.",
 		Hints: [3]string{
 			"What does a worker do that finds the key of its task busy?",
@@ -31,6 +31,16 @@ var keyRules = []spec.Rule[lab]{
 			"The queue has at most one task of each key; the lines behind it belong to the key.",
 		},
 		Check: keysFree,
+	},
+	{
+		Name: "KeysAreBounded", Group: "keys", Points: 3, Section: step5,
+		Why: "One slow user's requests pile up behind his key while all workers are free. A line that does not count against Queue is a queue without a bound; a task that runs at once, because its submitter is a task, overtakes what stands in it.",
+		Hints: [3]string{
+			"A key is busy, and Queue tasks stand behind it. Where does the next one go?",
+			"Nowhere: its Submit waits, whoever calls it. What stands behind keys counts. The empty key is a key like any other.",
+			"room: queue.n + held < Queue; inside: !keyed && ctx.Value(poolKey{}) == p",
+		},
+		Check: keysBounded,
 	},
 	{
 		Name: "KeysAreForgotten", Group: "keys", Points: 3, Section: step5,
@@ -116,6 +126,65 @@ func keysFree(r *spec.Run, l lab) error {
 			return spec.Fail("the tasks of others to run", "%d of 2 did", n)
 		}
 		return holds(p, "then", Stats{Submitted: 12, Done: 2, Waiting: 9, Running: 1, Keys: 1})
+	})
+}
+
+func keysBounded(r *spec.Run, l lab) error {
+	return r.Bubble(func(r *spec.Run) error {
+		g := newGate(r)
+		p, err := open(r, l, Options{Workers: 3, Queue: 3})
+		if err != nil {
+			return err
+		}
+		r.Step(`3 workers, a queue of 3; 4 tasks with the key "", the first of which waits`)
+		var inside, most atomic.Int64
+		task := func(ctx context.Context) error {
+			most.Store(max(most.Load(), inside.Add(1)))
+			defer inside.Add(-1)
+			return g.task(ctx)
+		}
+		talks := newGate(r)
+		f, err := p.Submit(r.Context(), func(ctx context.Context) error {
+			talks.task(ctx)
+			_, err := p.SubmitKeyed(ctx, "", task)
+			return err
+		})
+		if err != nil {
+			return spec.Fail("Submit to return nil", "it returned %s", l.name(err))
+		}
+		synctest.Wait() // it runs
+		for range 4 {
+			if _, err := p.SubmitKeyed(r.Context(), "", task); err != nil {
+				return spec.Fail("SubmitKeyed to return nil", "it returned %s", l.name(err))
+			}
+			synctest.Wait()
+		}
+		if err := holds(p, "then", Stats{Submitted: 5, Waiting: 3, Running: 2, Keys: 1}); err != nil {
+			return err
+		}
+		r.Step("a fifth, and a sixth that is submitted by a task: both must wait for room")
+		fifth := r.Go(func() error { _, err := p.SubmitKeyed(r.Context(), "", task); return err })
+		close(talks)
+		synctest.Wait()
+		if err := holds(p, "with both waiting", Stats{Submitted: 5, Waiting: 3, Running: 2, Keys: 1, Blocked: 2}); err != nil {
+			return err
+		}
+		close(g)
+		synctest.Wait()
+		if len(fifth) == 0 {
+			return spec.Fail("both to get in when there is room", "the fifth still waits")
+		}
+		if err := <-fifth; err != nil {
+			return spec.Fail("SubmitKeyed to return nil", "it returned %s", l.name(err))
+		}
+		if err := f.Wait(r.Context()); err != nil {
+			return spec.Fail("SubmitKeyed from a task to return nil", "it returned %s", l.name(err))
+		}
+		synctest.Wait()
+		if n := most.Load(); n != 1 {
+			return spec.Fail("one task of a key at a time", "there were %d", n)
+		}
+		return holds(p, "at the end", Stats{Submitted: 7, Done: 7})
 	})
 }
 

@@ -3,6 +3,8 @@ package workerpooltest
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"sync/atomic"
 	"testing/synctest"
 
 	"github.com/asynclab/asynclab/harness/spec"
@@ -10,7 +12,7 @@ import (
 
 var queueRules = []spec.Rule[lab]{
 	{
-		Name: "QueueIsBounded", Group: "queue", Points: 6, Section: step3,
+		Name: "QueueIsBounded", Group: "queue", Points: 5, Section: step3,
 		Why: "Work that comes faster than it is done must be refused while that is cheap: a queue without a bound makes every answer late, then ends the process.",
 		Hints: [3]string{
 			"How many tasks may wait, beside those that run?",
@@ -20,7 +22,7 @@ var queueRules = []spec.Rule[lab]{
 		Check: queueBounded,
 	},
 	{
-		Name: "SubmittersTakeTurns", Group: "queue", Points: 5, Section: step3,
+		Name: "SubmittersTakeTurns", Group: "queue", Points: 4, Section: step3,
 		Why: "Room belongs to the one who has waited longest; one who gives up must not have its task run all the same.",
 		Hints: [3]string{
 			"A worker takes a task, and two wait for room. A TrySubmit comes by at that moment.",
@@ -28,6 +30,16 @@ var queueRules = []spec.Rule[lab]{
 			"next: f := queue.pop(); admit(). put: if len(waiters) == 0 && room { accept }",
 		},
 		Check: takeTurns,
+	},
+	{
+		Name: "GivingUpIsClean", Group: "queue", Points: 3, Section: step3,
+		Why: "A context ends at the very moment at which a worker makes room. If Submit returns an error then and the task runs all the same, its caller submits it again: it has run twice.",
+		Hints: [3]string{
+			"Two things have happened when Submit wakes up. Which of them came first?",
+			"Ask under the lock: who is not in the line any more was let in. Then the answer is that of the one who let it in, whatever the context says.",
+			"case <-ctx.Done(): if p.withdraw(w) { return nil, ctx.Err() }; <-w.ready",
+		},
+		Check: giveUp,
 	},
 	{
 		Name: "NonsenseIsRefused", Group: "queue", Points: 2, Section: step1,
@@ -131,6 +143,48 @@ func takeTurns(r *spec.Run, l lab) error {
 		synctest.Wait()
 		if fmt.Sprint(order) != "[0 2]" {
 			return spec.Fail("tasks 0 and 2 to run, in this order", "%v did", order)
+		}
+		return nil
+	})
+}
+
+func giveUp(r *spec.Run, l lab) error {
+	return r.Bubble(func(r *spec.Run) error {
+		p, err := open(r, l, Options{Workers: 1, Queue: 1})
+		if err != nil {
+			return err
+		}
+		const rounds, submits = 300, 8
+		r.Step("%d times: a full pool, %d Submits that wait; at one moment there is room and their context ends", rounds, submits)
+		for round := range rounds {
+			g := make(gate)
+			if err := busy(p, g, 2); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithCancel(r.Context())
+			var ran [submits]atomic.Bool
+			var calls [submits]<-chan error
+			for i := range calls {
+				calls[i] = r.Go(func() error {
+					_, err := p.Submit(ctx, func(context.Context) error { ran[i].Store(true); return nil })
+					return err
+				})
+			}
+			synctest.Wait()
+			go cancel()
+			for range round % 8 { // the two moments pass each other
+				runtime.Gosched()
+			}
+			close(g)
+			synctest.Wait()
+			for i, c := range calls {
+				if len(c) == 0 {
+					return spec.Fail("every Submit to return", "one still waits")
+				}
+				if err := <-c; (err == nil) != ran[i].Load() {
+					return spec.Fail("an error to mean that the task will not run, and nil that it will", "Submit returned %s, and the task ran: %v", l.name(err), ran[i].Load())
+				}
+			}
 		}
 		return nil
 	})

@@ -54,8 +54,10 @@ type vfuture struct {
 	key   string
 	keyed bool
 
-	mu   sync.Mutex // guards the following
+	mu   sync.Mutex      // guards the following
+	ctx  context.Context // of its Submit, for a fault
 	done bool
+	told bool // and no callback is left
 	err  error
 	end  chan struct{}
 	then []func(error)
@@ -99,11 +101,12 @@ func newVariant(o Options, f fault) (judged, error) {
 func (v *variant) is(f fault) bool { return v.fault == f }
 
 func (v *variant) Submit(ctx context.Context, t Task) (Future, error) {
-	return v.submit(ctx, &vfuture{p: v, task: t, end: make(chan struct{})})
+	return v.submit(ctx, &vfuture{p: v, task: t, ctx: ctx, end: make(chan struct{})})
 }
 
 func (v *variant) SubmitKeyed(ctx context.Context, key string, t Task) (Future, error) {
-	return v.submit(ctx, &vfuture{p: v, task: t, key: key, keyed: !v.is("keys do not matter"), end: make(chan struct{})})
+	keyed := !v.is("keys do not matter") && !(v.is("the empty key is none") && key == "")
+	return v.submit(ctx, &vfuture{p: v, task: t, ctx: ctx, key: key, keyed: keyed, end: make(chan struct{})})
 }
 
 func (v *variant) TrySubmit(t Task) (Future, error) {
@@ -121,6 +124,15 @@ func (v *variant) TrySubmit(t Task) (Future, error) {
 }
 
 func (v *variant) room() bool {
+	if v.is("keys do not count") {
+		free := 0
+		for _, f := range v.list {
+			if !f.keyed || !v.busy[f.key] {
+				free++
+			}
+		}
+		return free < v.o.Queue
+	}
 	return len(v.list) < v.o.Queue || v.is("no bound") || v.is("one more fits") && len(v.list) == v.o.Queue
 }
 
@@ -159,18 +171,29 @@ func (v *variant) submit(ctx context.Context, f *vfuture) (Future, error) {
 		if v.is("the last to wait goes first") {
 			first = v.line[len(v.line)-1] == me
 		}
+		in := v.ofTask(ctx) && (!f.keyed || v.is("keys run in place, too"))
 		switch {
-		case v.stopping && !v.is("accepts after Stop") && !v.is("Stop leaves who waits"):
-			return nil, errStopped
-		case first && v.room():
+		case in && v.stopping && v.is("a task may submit while it stops"):
 			v.accept(f)
 			return f, nil
-		case !f.keyed && ctx.Value(inside{}) == v && !v.is("tasks wait like others"):
+		case v.stopping && !v.is("accepts after Stop") && !v.is("Stop leaves who waits"):
+			return nil, errStopped
+		case first && v.room() && !(in && v.is("tasks of tasks never queue")):
+			v.accept(f)
+			if ctx.Err() != nil && v.is("who was let in gives up") {
+				return nil, ctx.Err()
+			}
+			return f, nil
+		case in && !v.is("tasks wait like others"):
 			v.n.Submitted++
 			v.n.Running++
 			v.mu.Unlock()
+			defer v.mu.Lock()
+			if v.is("nobody recovers in place") {
+				v.finish(f, f.task(v.ctx), false)
+				return f, nil
+			}
 			v.run(f)
-			v.mu.Lock()
 			return f, nil
 		case ctx.Err() != nil && !v.is("ctx cannot end a Submit"):
 			if v.is("who gives up runs all the same") {
@@ -180,6 +203,17 @@ func (v *variant) submit(ctx context.Context, f *vfuture) (Future, error) {
 		}
 		v.cond.Wait()
 	}
+}
+
+// ofTask reports whether ctx is that of a task of v.
+func (v *variant) ofTask(ctx context.Context) bool {
+	switch {
+	case v.is("runs in place for every pool"):
+		return ctx.Value(inside{}) != nil
+	case v.is("a derived context is a stranger's"):
+		return ctx == v.ctx
+	}
+	return ctx.Value(inside{}) == v
 }
 
 func (v *variant) work() {
@@ -253,9 +287,11 @@ func (v *variant) run(f *vfuture) {
 	if v.is("Goexit is no error") {
 		err = nil
 	}
+	panicked := false
 	defer func() {
 		if !v.is("a panic ends the process") {
 			if p := recover(); p != nil {
+				panicked = true
 				err = &vpanic{p, string(debug.Stack())}
 				if v.is("a panic has no stack") {
 					err = &vpanic{p, ""}
@@ -265,29 +301,46 @@ func (v *variant) run(f *vfuture) {
 				}
 			}
 		}
-		v.finish(f, err)
+		v.finish(f, err, panicked)
 	}()
 	ctx := v.ctx
+	if f.ctx != nil && v.is("Submit's context is the task's") {
+		ctx = context.WithValue(f.ctx, inside{}, v)
+	}
 	if v.is("tasks know of no end") {
 		ctx = context.WithValue(context.Background(), inside{}, v)
 	}
 	err = f.task(ctx)
 }
 
-func (v *variant) finish(f *vfuture, err error) {
+func (v *variant) finish(f *vfuture, err error, panicked bool) {
+	if v.is("told before it is counted") {
+		f.resolve(err)
+	}
 	v.mu.Lock()
 	v.n.Running--
 	v.n.Done++
 	var p *vpanic
-	if errors.As(err, &p) && !v.is("panics are not counted") {
+	if v.is("a panic's error is a panic") {
+		panicked = errors.As(err, &p)
+	}
+	if panicked && !v.is("panics are not counted") {
 		v.n.Panics++
 	}
-	if f.keyed && !(v.is("a panic keeps its key") && p != nil) {
+	if f.keyed && !(v.is("a panic keeps its key") && panicked) {
 		delete(v.busy, f.key)
+	}
+	var ahead *vfuture
+	if len(v.list) > 0 && v.is("the next task waits behind a callback") {
+		ahead, v.list = v.list[0], v.list[1:]
+		v.n.Running++
 	}
 	v.cond.Broadcast()
 	v.mu.Unlock()
 	f.resolve(err)
+	if ahead != nil {
+		v.run(ahead)
+	}
 }
 
 func (f *vfuture) resolve(err error) {
@@ -302,12 +355,26 @@ func (f *vfuture) resolve(err error) {
 		f.mu.Unlock()
 		return
 	}
+	defer f.mu.Unlock()
 	f.done, f.err = true, err
-	close(f.end)
-	then := f.then
-	f.mu.Unlock()
-	for _, t := range then {
-		t(err)
+	f.told = f.p.is("a Then passes those before it")
+	if !f.p.is("who waits is told last") {
+		close(f.end)
+	}
+	for len(f.then) > 0 {
+		now := f.then[0]
+		f.then = f.then[1:]
+		if f.p.is("callbacks under the future's lock") {
+			now(err)
+			continue
+		}
+		f.mu.Unlock()
+		now(err)
+		f.mu.Lock()
+	}
+	f.told = true
+	if f.p.is("who waits is told last") {
+		close(f.end)
 	}
 }
 
@@ -315,20 +382,32 @@ func (f *vfuture) Wait(ctx context.Context) error {
 	if f.p.is("Wait has no context") {
 		ctx = context.Background()
 	}
+	if f.ended() && !f.p.is("Wait takes what comes") {
+		return f.err
+	}
 	select {
 	case <-f.end:
-	default:
-		select {
-		case <-f.end:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return f.err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return f.err
+}
+
+func (f *vfuture) ended() bool {
+	select {
+	case <-f.end:
+		return true
+	default:
+		return false
+	}
 }
 
 func (f *vfuture) Then(post func(func()) error, done func(error)) {
 	call := func(err error) {
+		if post == nil && f.p.is("without a post a goroutine calls") {
+			go done(err)
+			return
+		}
 		if post == nil || f.p.is("callbacks run on the worker") {
 			done(err)
 			return
@@ -338,7 +417,7 @@ func (f *vfuture) Then(post func(func()) error, done func(error)) {
 		}
 	}
 	f.mu.Lock()
-	if !f.done {
+	if !f.told {
 		if f.p.is("one callback only") {
 			f.then = nil
 		}
@@ -381,16 +460,20 @@ func (v *variant) Stop(ctx context.Context) error {
 	case <-v.ended:
 		return nil
 	case <-ctx.Done():
-		v.discard()
+		v.discard(!v.is("the deadline tells no task"))
 		return ctx.Err()
 	}
 }
 
 func (v *variant) StopNow(ctx context.Context) error {
 	v.mu.Lock()
+	again := v.stopping
 	v.stopping = true
 	v.mu.Unlock()
-	v.discard()
+	v.discard(true)
+	if again && v.is("the second StopNow does not wait") {
+		return nil
+	}
 	select {
 	case <-v.ended:
 		return nil
@@ -399,8 +482,10 @@ func (v *variant) StopNow(ctx context.Context) error {
 	}
 }
 
-func (v *variant) discard() {
-	v.cancel()
+func (v *variant) discard(cancel bool) {
+	if cancel {
+		v.cancel()
+	}
 	v.mu.Lock()
 	all := v.list
 	if v.is("StopNow runs what waits") {
@@ -409,6 +494,14 @@ func (v *variant) discard() {
 	v.list = v.list[:len(v.list)-len(all)]
 	v.n.Discarded += uint64(len(all))
 	v.cond.Broadcast()
+	for _, f := range all {
+		if f.keyed && v.is("a discarded key is remembered") {
+			v.busy[f.key] = true
+		}
+		if v.is("discarded under the lock") {
+			f.resolve(errStopped)
+		}
+	}
 	v.mu.Unlock()
 	if v.is("who was discarded is not told") {
 		return

@@ -1,7 +1,8 @@
 package workerpool
 
 // Stats is what a pool has done and holds. At every instant
-// Submitted = Done + Discarded + Waiting + Running.
+// Submitted = Done + Discarded + Waiting + Running. A task is counted before its
+// Future tells.
 type Stats struct {
 	Submitted uint64 // tasks accepted
 	Done      uint64 // tasks that have ended, in whatever way

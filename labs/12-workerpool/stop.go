@@ -17,5 +17,5 @@ func (p *Pool) Stop(ctx context.Context) error {
 // those that have not begun: their result is ErrStopped. It waits until those
 // that run have ended, or ctx has: then it returns ctx's error.
 func (p *Pool) StopNow(ctx context.Context) error {
-	return errors.New("not implemented: step 6, the end")
+	return errors.New("not implemented: step 1, workers and a queue: what New starts must end")
 }

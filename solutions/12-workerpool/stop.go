@@ -38,12 +38,16 @@ func (p *Pool) discard() {
 	p.cancel()
 	p.mu.Lock()
 	var all []*Future
-	for p.queue.n > 0 {
-		all = append(all, p.queue.pop())
-	}
 	for key, line := range p.keys {
 		all = append(all, line...)
-		p.keys[key] = nil
+		p.keys[key] = nil // its task may be running
+	}
+	for p.queue.n > 0 {
+		f := p.queue.pop()
+		if f.keyed {
+			delete(p.keys, f.key) // it is not
+		}
+		all = append(all, f)
 	}
 	p.held = 0
 	p.counts.Discarded += uint64(len(all))

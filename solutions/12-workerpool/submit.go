@@ -15,11 +15,13 @@ type waiter struct {
 
 // Submit has task run, and waits while the queue is full; Submits that wait are
 // served in their order. When the error is not nil the task was not accepted and
-// will not run: ErrStopped, or ctx's error.
+// will not run: ErrStopped, or ctx's error. ctx bounds the wait for room and
+// nothing else: the task has the pool's context, not this one.
 //
-// Called from a task, with that task's context, it does not wait: where there is
-// no room the task runs at once, on this goroutine. Otherwise tasks that submit
-// tasks could fill the queue and wait for each other for ever.
+// Called from a task of this pool, with its context or one derived from it, it
+// does not wait: where there is no room the task runs at once, on this goroutine.
+// Otherwise tasks that submit tasks could fill the queue and wait for each other
+// for ever.
 func (p *Pool) Submit(ctx context.Context, task Task) (*Future, error) {
 	return p.submit(ctx, "", false, task)
 }

@@ -68,10 +68,11 @@ func (p *Pool) next() *Future {
 func (p *Pool) run(f *Future) {
 	err := errGoexit
 	defer func() {
-		if v := recover(); v != nil {
+		v := recover()
+		if v != nil {
 			err = &PanicError{v, string(debug.Stack())}
 		}
-		p.finish(f, err)
+		p.finish(f, err, v != nil)
 	}()
 	err = f.task(p.ctx)
 }
@@ -85,12 +86,13 @@ func (p *Pool) runHere(f *Future) {
 	p.run(f)
 }
 
-// finish counts f, lets the next one with its key go, and tells.
-func (p *Pool) finish(f *Future, err error) {
+// finish counts f, lets the next one with its key go, and tells. The type of err
+// does not say whether f has panicked: a task may return another one's result.
+func (p *Pool) finish(f *Future, err error, panicked bool) {
 	p.mu.Lock()
 	p.running--
 	p.counts.Done++
-	if _, panicked := err.(*PanicError); panicked {
+	if panicked {
 		p.counts.Panics++
 	}
 	if f.keyed {
