@@ -8,8 +8,9 @@
 //
 // docs/contents.md says what is in the book and in which order. contents.go
 // reads it, markdown.go renders a page, links.go finds out where its links go,
-// layout.go puts it into the frame, search.go makes the index, check.go proves
-// that no link of the whole site is dead. Package diagram draws.
+// colour.go colours code, layout.go puts all into the frame, search.go makes the
+// index, check.go proves that no link of the whole site is dead. Package diagram
+// draws.
 package book
 
 import (

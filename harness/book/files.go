@@ -1,7 +1,6 @@
 package book
 
 import (
-	"bytes"
 	"fmt"
 	"html"
 	"html/template"
@@ -10,47 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/alecthomas/chroma/v2"
-	chromahtml "github.com/alecthomas/chroma/v2/formatters/html"
-	"github.com/alecthomas/chroma/v2/lexers"
-	"github.com/alecthomas/chroma/v2/styles"
 )
-
-// formatter marks tokens with classes; assets/style.css has their colours. The
-// lines of files can be linked to: #L12.
-var (
-	formatter = chromahtml.New(chromahtml.WithClasses(true), chromahtml.PreventSurroundingPre(true))
-	numbered  = chromahtml.New(chromahtml.WithClasses(true), chromahtml.WithPreWrapper(bare{}),
-		chromahtml.WithLineNumbers(true), chromahtml.WithLinkableLineNumbers(true, "L"))
-)
-
-// bare leaves the element around code to us.
-type bare struct{}
-
-func (bare) Start(bool, string) string { return "" }
-func (bare) End(bool) string           { return "" }
-
-// coloured is code as HTML. Its language is named, or told from a file's name;
-// code in a language that nobody knows stays plain.
-func coloured(language, file, text string) string {
-	lexer, f := lexers.Get(language), formatter
-	if file != "" {
-		lexer, f = lexers.Match(path.Base(file)), numbered
-	}
-	if lexer == nil {
-		lexer = lexers.Fallback
-	}
-	tokens, err := chroma.Coalesce(lexer).Tokenise(nil, text)
-	if err != nil {
-		return html.EscapeString(text)
-	}
-	var w bytes.Buffer
-	if err := f.Format(&w, styles.Fallback, tokens); err != nil {
-		return html.EscapeString(text)
-	}
-	return w.String()
-}
 
 // writeFiles writes a page for each source file and folder that a document
 // links to. A folder's page links to its files, which adds them.
@@ -77,7 +36,7 @@ func (b *builder) writeFile(name string) error {
 	if err != nil {
 		return err
 	}
-	body := `<pre class="source" tabindex="0"><code>` + coloured("", name, string(text)) + "</code></pre>"
+	body := `<pre class="source" tabindex="0"><code>` + colouredFile(name, string(text)) + "</code></pre>"
 	if !utf8.Valid(text) {
 		body = "<p>This file is no text.</p>"
 	}

@@ -218,9 +218,9 @@ func renderFence(w util.BufWriter, source []byte, node ast.Node, entering bool) 
 	case output:
 		fmt.Fprintf(w, "<pre tabindex=\"0\"><code>%s</code></pre>\n", util.EscapeHTML([]byte(block)))
 	case commands:
-		fmt.Fprintf(w, "<pre class=\"commands\" tabindex=\"0\"><code>%s</code></pre>\n", coloured("bash", "", block))
+		fmt.Fprintf(w, "<pre class=\"commands\" tabindex=\"0\"><code>%s</code></pre>\n", coloured("bash", block))
 	case code:
-		fmt.Fprintf(w, "<pre tabindex=\"0\"><code>%s</code></pre>\n", coloured(language, "", block))
+		fmt.Fprintf(w, "<pre tabindex=\"0\"><code>%s</code></pre>\n", coloured(language, block))
 	}
 	return ast.WalkContinue, nil
 }

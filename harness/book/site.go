@@ -3,11 +3,13 @@ package book
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -37,6 +39,68 @@ func (s Site) Write(dir string) error {
 		}
 	}
 	return nil
+}
+
+// live serves a repository's site and makes it anew when a file has changed
+// since the last page was asked for.
+type live struct {
+	root string
+
+	mu    sync.Mutex // guards the following
+	site  Site
+	stamp stamp // of what site was made from
+}
+
+// Serve serves the site of a repository, which Build has made. Whoever edits a
+// document sees it when the page is loaded again; a change that cannot be built
+// leaves the site as it was.
+func Serve(root string, site Site) http.Handler {
+	return &live{root: root, site: site, stamp: stampOf(root)}
+}
+
+func (l *live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.current(r.URL.Path).ServeHTTP(w, r)
+}
+
+// current is the site to serve a path from.
+func (l *live) current(path string) Site {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if strings.HasPrefix(path, "/assets/") { // a page was asked for just before
+		return l.site
+	}
+	if now := stampOf(l.root); now != l.stamp {
+		if site, _, err := Build(l.root); err == nil {
+			l.site = site
+		}
+		l.stamp = now
+	}
+	return l.site
+}
+
+// A stamp changes with any file of a repository.
+type stamp struct {
+	files  int
+	newest time.Time
+}
+
+func stampOf(root string) (s stamp) {
+	filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // it has just gone
+		}
+		if d.IsDir() && strings.HasPrefix(d.Name(), ".") && file != root {
+			return filepath.SkipDir
+		}
+		if info, err := d.Info(); err == nil {
+			s.files++
+			if info.ModTime().After(s.newest) {
+				s.newest = info.ModTime()
+			}
+		}
+		return nil
+	})
+	return s
 }
 
 // ServeHTTP serves the site from memory. Browsers ask again each time whether

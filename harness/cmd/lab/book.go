@@ -47,7 +47,7 @@ func bookCommand() *cobra.Command {
 			if out != "" || once {
 				return nil
 			}
-			return serveBook(cmd.Context(), site, port, cmd.Flags().Changed("port"), cmd.OutOrStdout())
+			return serveBook(cmd.Context(), book.Serve(c.root, site), port, cmd.Flags().Changed("port"), cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "write the site below this folder, and serve nothing")
@@ -74,9 +74,9 @@ func (c clone) buildBook(out, problems io.Writer) (book.Site, error) {
 	return site, nil
 }
 
-// serveBook serves the site until the context ends. If the port is taken and
+// serveBook serves pages until the context ends. If the port is taken and
 // nobody asked for just this one, any other will do.
-func serveBook(ctx context.Context, site book.Site, port int, asked bool, out io.Writer) error {
+func serveBook(ctx context.Context, pages http.Handler, port int, asked bool, out io.Writer) error {
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil && !asked {
 		listener, err = net.Listen("tcp", "127.0.0.1:0")
@@ -84,8 +84,8 @@ func serveBook(ctx context.Context, site book.Site, port int, asked bool, out io
 	if err != nil {
 		return fmt.Errorf("serve the book: %w; name another port with --port", err)
 	}
-	fmt.Fprintf(out, "read it at http://%s/  (Ctrl-C ends it)\n", listener.Addr())
-	server := &http.Server{Handler: site, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	fmt.Fprintf(out, "read it at http://%s/ (Ctrl-C ends it; what you change is there when you reload)\n", listener.Addr())
+	server := &http.Server{Handler: pages, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, os.ErrClosed) {
