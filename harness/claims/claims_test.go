@@ -19,6 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	load.BecomeSwarm()
+	BecomeCrowd()
 	os.Exit(m.Run())
 }
 

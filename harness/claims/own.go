@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/asynclab/asynclab/harness/meter"
 	"github.com/asynclab/asynclab/harness/spec"
 )
 
@@ -35,15 +34,4 @@ func cpu() time.Duration {
 	var t unix.Timespec
 	unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t)
 	return time.Duration(t.Nano())
-}
-
-// memory is what this process has resident, and what all threads of the machine
-// have as kernel stacks, in bytes.
-func memory() (resident, kernelStacks int64, err error) {
-	s, err := meter.Self()
-	if err != nil {
-		return 0, 0, err
-	}
-	kernelStacks, err = kernelStack()
-	return s.RSS, kernelStacks, err
 }

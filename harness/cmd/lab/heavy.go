@@ -3,6 +3,7 @@
 package main
 
 import (
+	"github.com/asynclab/asynclab/harness/claims"
 	"github.com/asynclab/asynclab/harness/load"
 	"github.com/spf13/cobra"
 )
@@ -15,5 +16,9 @@ func heavyCommands() []*cobra.Command {
 	return []*cobra.Command{compareCommand(), profileCommand(), demoCommand(), stormCommand(), resumeCommand(), claimsCommand(), bookCommand()}
 }
 
-// becomeSwarm turns the process that a demo starts into its swarm of clients.
-func becomeSwarm() { load.BecomeSwarm() }
+// becomeSwarm turns the process that a demo starts into its swarm of clients,
+// and one that claims starts into its crowd of threads.
+func becomeSwarm() {
+	load.BecomeSwarm()
+	claims.BecomeCrowd()
+}
