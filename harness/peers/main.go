@@ -22,6 +22,11 @@ func main() {
 	only := flag.String("only", "", "servers, separated by commas: "+strings.Join(names(), ","))
 	scenario := flag.String("scenario", "", "scenarios, separated by commas: "+strings.Join(scenarioNames(), ","))
 	asJSON := flag.Bool("json", false, "print JSON")
+	flag.Func("with", "one more server, NAME=COMMAND: it prints \"listening on ADDRESS\" and serves /echo and /room/NAME; may be given again", func(v string) error {
+		s, err := given(v)
+		servers = append(servers, s)
+		return err
+	})
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()

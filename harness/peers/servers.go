@@ -45,6 +45,19 @@ func names() (all []string) {
 	return all
 }
 
+// given is a server that somebody else has built: one in C++, say.
+func given(v string) (server, error) {
+	name, command, ok := strings.Cut(v, "=")
+	if !ok || name == "" || command == "" {
+		return server{}, fmt.Errorf("%q is not NAME=COMMAND", v)
+	}
+	return server{name: name, build: func(_ context.Context, s *server, _ string) error {
+		s.command = strings.Fields(command)
+		_, err := exec.LookPath(s.command[0])
+		return err
+	}}, nil
+}
+
 func goBuild(module, pkg string) func(context.Context, *server, string) error {
 	return func(ctx context.Context, s *server, dir string) error {
 		bin := filepath.Join(dir, s.name)
