@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"html/template"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/yuin/goldmark"
@@ -67,6 +69,7 @@ func (b *builder) render(p *Page, flat bool) (rendering, error) {
 	top := true
 	var names []*ast.CodeSpan // these and pictures are replaced, so not while walking
 	var images []*ast.Image
+	var raw []ast.Node // HTML
 	err := ast.Walk(doc, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
 		if !entering {
 			return ast.WalkContinue, nil
@@ -86,6 +89,8 @@ func (b *builder) render(p *Page, flat bool) (rendering, error) {
 			images = append(images, n)
 		case *ast.CodeSpan:
 			names = append(names, n)
+		case *ast.HTMLBlock, *ast.RawHTML:
+			raw = append(raw, n)
 		}
 		return ast.WalkContinue, nil
 	})
@@ -97,6 +102,9 @@ func (b *builder) render(p *Page, flat bool) (rendering, error) {
 	}
 	for _, n := range images {
 		b.show(p, n, flat)
+	}
+	for _, n := range raw {
+		b.linkHTML(p, n, flat)
 	}
 	var w bytes.Buffer
 	err = markdown.Renderer().Render(&w, p.markdown, doc)
@@ -137,6 +145,31 @@ func (b *builder) linkFile(p *Page, n *ast.CodeSpan, flat bool) {
 	link.SetAttributeString("class", []byte("file"))
 	n.Parent().ReplaceChild(n.Parent(), n, link)
 	link.AppendChild(link, n)
+}
+
+var hrefAttribute = regexp.MustCompile(`(<a\s[^<>]*?href=")([^"]*)(")`)
+
+// linkHTML sets the links of HTML that stands in a document.
+func (b *builder) linkHTML(p *Page, n ast.Node, flat bool) {
+	var text []byte
+	switch n := n.(type) {
+	case *ast.RawHTML:
+		text = n.Segments.Value(p.markdown)
+	case *ast.HTMLBlock:
+		text = n.Lines().Value(p.markdown)
+		if n.HasClosure() {
+			text = append(slices.Clone(text), n.ClosureLine.Value(p.markdown)...)
+		}
+	}
+	if !hrefAttribute.Match(text) {
+		return
+	}
+	linked := ast.NewString(hrefAttribute.ReplaceAllFunc(text, func(link []byte) []byte {
+		m := hrefAttribute.FindSubmatch(link)
+		return fmt.Appendf(nil, "%s%s%s", m[1], util.EscapeHTML([]byte(b.href(p, unescape(string(m[2])), flat))), m[3])
+	}))
+	linked.SetCode(true) // as it is
+	n.Parent().ReplaceChild(n.Parent(), n, linked)
 }
 
 // plain is the text of a node, without marks.
