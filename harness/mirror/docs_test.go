@@ -2,9 +2,11 @@ package mirror
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,47 +38,115 @@ func documents(t *testing.T) map[string]string {
 	return docs
 }
 
+// parsed are all documents, cut into sections, in the order of their paths.
+func parsed(t *testing.T) (all []doc) {
+	docs := documents(t)
+	for _, path := range slices.Sorted(maps.Keys(docs)) {
+		all = append(all, parseDoc(path, docs[path]))
+	}
+	return all
+}
+
 var (
 	link     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	makeCall = regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)([^`\n]*)")
-	labWord  = regexp.MustCompile(`LAB=([A-Za-z0-9-]+)`)
-	target   = regexp.MustCompile(`(?m)^([a-z-]+):`)
 	check    = regexp.MustCompile("`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`")
 	ruleName = regexp.MustCompile(`Name:\s+"([A-Z][A-Za-z]+)"`)
 )
 
+// Links lead to files, and, behind a #, to headings.
 func TestLinksLeadSomewhere(t *testing.T) {
-	for name, text := range documents(t) {
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			path, _, _ := strings.Cut(m[1], "#")
-			if path == "" || strings.Contains(path, "://") || strings.HasPrefix(path, "mailto:") {
-				continue
+	anchors := map[string]map[string]bool{}
+	for _, d := range parsed(t) {
+		anchors[d.path] = d.anchors()
+	}
+	for _, d := range parsed(t) {
+		for _, s := range d.sections {
+			for _, m := range link.FindAllStringSubmatch(codeSpan.ReplaceAllString(s.prose+s.heading, ""), -1) {
+				path, anchor, _ := strings.Cut(m[1], "#")
+				if strings.Contains(path, "://") || strings.HasPrefix(path, "mailto:") {
+					continue
+				}
+				file := d.path
+				if path != "" {
+					file = filepath.Join(filepath.Dir(d.path), path)
+				}
+				if _, err := os.Stat(filepath.Join(root, file)); err != nil {
+					t.Errorf("%s links to %s, which is not there", d.path, m[1])
+				} else if anchor != "" && !anchors[file][anchor] {
+					t.Errorf("%s links to %s, which has no heading for #%s", d.path, m[1], anchor)
+				}
 			}
-			_, err := os.Stat(filepath.Join(root, filepath.Dir(name), path))
-			require.NoError(t, err, "%s links to %s", name, m[1])
 		}
 	}
 }
 
-func TestMakeCommandsInDocumentsExist(t *testing.T) {
-	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
-	require.NoError(t, err)
-	targets := map[string]bool{}
-	for _, m := range target.FindAllStringSubmatch(string(makefile), -1) {
-		targets[m[1]] = true
-	}
-	for name, text := range documents(t) {
-		for _, m := range makeCall.FindAllStringSubmatch(text, -1) {
-			require.True(t, targets[m[1]], "%s says `make %s`, which the Makefile does not have", name, m[1])
-			for _, l := range labWord.FindAllStringSubmatch(m[2], -1) {
-				if l[1] == "NN" {
-					continue
-				}
-				_, err := course.Find(l[1])
-				require.NoError(t, err, name)
+// Wherever a document says "lab 07" or "labs 09 to 12", there are such labs.
+func TestLabsNamedInDocumentsExist(t *testing.T) {
+	named := regexp.MustCompile(`\b[Ll]abs? \d\d\b(?:(?:,| and| to| or|,? and)? \d\d\b)*`)
+	for _, d := range parsed(t) {
+		for _, m := range named.FindAllString(d.text, -1) {
+			for _, id := range regexp.MustCompile(`\d\d`).FindAllString(m, -1) {
+				_, err := course.Find(id)
+				require.NoError(t, err, "%s: %q", d.path, m)
 			}
 		}
 	}
+}
+
+// rules are the names of all rules of a judge.
+func rules(t *testing.T, lab course.Lab) map[string]bool {
+	all := map[string]bool{}
+	files, err := filepath.Glob(filepath.Join(root, lab.Judge(), "*.go"))
+	require.NoError(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range ruleName.FindAllStringSubmatch(string(text), -1) {
+			all[m[1]] = true
+		}
+	}
+	return all
+}
+
+// A check that a document speaks of is some judge's: where the words say that
+// it is a check, and in every table with a column of checks. Other names there
+// are code.
+func TestChecksNamedInDocumentsExist(t *testing.T) {
+	all := map[string]bool{}
+	for _, lab := range built() {
+		for name := range rules(t, lab) {
+			all[name] = true
+		}
+	}
+	said := regexp.MustCompile("(?:[Cc]hecks?|[Rr]ules?|green:?|[Ee]xposed by|[Rr]efused by) \\[?`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`")
+	for _, d := range parsed(t) {
+		for _, s := range d.sections {
+			for _, m := range said.FindAllStringSubmatch(s.prose, -1) {
+				require.True(t, all[m[1]], "%s, %q: no judge has a check %s", d.path, s.heading, m[1])
+			}
+			for _, table := range tables(s.prose) {
+				for _, name := range checkColumn(table) {
+					require.True(t, all[name], "%s, %q: no judge has a check %s", d.path, s.heading, name)
+				}
+			}
+		}
+	}
+}
+
+// checkColumn is the names in those columns of a table that are of checks.
+func checkColumn(table string) (names []string) {
+	lines := strings.Split(table, "\n")
+	head := strings.Split(lines[0], "|")
+	for _, line := range lines[1:] {
+		for i, cell := range strings.Split(line, "|") {
+			if i < len(head) && regexp.MustCompile(`^(?:checks?|exposed by|refused by)$`).MatchString(strings.TrimSpace(head[i])) {
+				for _, m := range check.FindAllStringSubmatch(cell, -1) {
+					names = append(names, m[1])
+				}
+			}
+		}
+	}
+	return names
 }
 
 // A check named in a handout is a rule of that lab, and no word that looks like
@@ -87,16 +157,7 @@ func TestChecksNamedInHandoutsExist(t *testing.T) {
 		handout := docs[lab.Path("labs")+"/README.md"]
 		require.NotEmpty(t, handout, lab.Dir())
 		handout, _, _ = strings.Cut(handout, "## Going further") // names other people's code
-		rules := map[string]bool{}
-		files, err := filepath.Glob(filepath.Join(root, lab.Judge(), "*.go"))
-		require.NoError(t, err)
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
-			for _, m := range ruleName.FindAllStringSubmatch(string(text), -1) {
-				rules[m[1]] = true
-			}
-		}
+		rules := rules(t, lab)
 		exported := faces(t, lab)
 		for _, m := range check.FindAllStringSubmatch(handout, -1) {
 			if !rules[m[1]] && !strings.Contains(exported, m[1]) {
@@ -128,11 +189,24 @@ func TestHandoutsAreWhole(t *testing.T) {
 	for _, lab := range built() {
 		handout := docs[lab.Path("labs")+"/README.md"]
 		words := len(strings.Fields(handout))
-		require.True(t, words >= 1500 && words <= 4500, "%s: %d words", lab.Dir(), words)
+		require.True(t, words >= 1500 && words <= 4000, "%s: %d words, of 1,500 to 4,000", lab.Dir(), words)
 		require.GreaterOrEqual(t, strings.Count(handout, "<details>"), 5, "%s: questions with answers", lab.Dir())
+		require.Positive(t, diagrams(parseDoc(lab.Dir(), handout)), "%s: a diagram", lab.Dir())
 		for _, part := range []string{"## Where it sits", "## The contract", "## Predict before coding", "## Targets", "## Questions", "## What the checks do not cover", "## Going further", "autopsy"} {
 			require.True(t, strings.Contains(handout, part), "%s: the part %q is missing", lab.Dir(), part)
 		}
 		require.False(t, strings.Contains(handout, "@@"), "%s: a figure is missing", lab.Dir())
 	}
+}
+
+// diagrams counts pictures made of signs.
+func diagrams(d doc) (n int) {
+	for _, s := range d.sections {
+		for _, f := range s.fences {
+			if f.isDiagram() {
+				n++
+			}
+		}
+	}
+	return n
 }
