@@ -193,7 +193,16 @@ func (g *Group) next(now time.Time) (d *Delivery, spent *lease, wait time.Durati
 	if g.closed {
 		return nil, nil, 0, ErrClosed
 	}
-	for len(g.line) > 0 && !g.line[0].due.After(now) {
+	for {
+		if len(g.line) == 0 || g.line[0].due.After(now) {
+			more, err := g.fresh(now)
+			if err != nil {
+				return nil, nil, 0, err
+			}
+			if !more {
+				break
+			}
+		}
 		first := g.line[0]
 		switch {
 		case first.held:
@@ -206,23 +215,16 @@ func (g *Group) next(now time.Time) (d *Delivery, spent *lease, wait time.Durati
 			return g.deliver(first, now), nil, 0, nil
 		}
 	}
-	fresh, err := g.fresh()
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	if fresh != nil {
-		return g.deliver(fresh, now), nil, 0, nil
-	}
 	if len(g.line) > 0 {
 		wait = g.line[0].due.Sub(now)
 	}
 	return nil, nil, wait, nil
 }
 
-// fresh is a lease for the next record that was not delivered yet. nil says that
-// there is none, or no room for one. mu is held: others who want the same file
-// would wait for it anyway.
-func (g *Group) fresh() (*lease, error) {
+// fresh puts the next record that was not delivered yet into line, as due. false
+// says that there is none, or no room for one. mu is held: others who want the
+// same file would wait for it anyway.
+func (g *Group) fresh(now time.Time) (bool, error) {
 	for len(g.leases) < g.opt.MaxInFlight {
 		if len(g.ready) == 0 {
 			records, err := g.log.Read(g.cursor, 64<<10)
@@ -230,7 +232,7 @@ func (g *Group) fresh() (*lease, error) {
 				continue
 			}
 			if err != nil || len(records) == 0 {
-				return nil, err
+				return false, err
 			}
 			g.ready, g.cursor = records, records[len(records)-1].Offset+1
 		}
@@ -239,13 +241,13 @@ func (g *Group) fresh() (*lease, error) {
 		if r.Offset < g.committed || g.done[r.Offset] {
 			continue // before the last restart
 		}
-		l := &lease{record: r, attempt: g.attempts[r.Offset]}
+		l := &lease{record: r, attempt: g.attempts[r.Offset], due: now}
 		delete(g.attempts, r.Offset)
 		g.leases[r.Offset] = l
 		heap.Push(&g.line, l)
-		return l, nil
+		return true, nil
 	}
-	return nil, nil
+	return false, nil
 }
 
 // skip goes on with the oldest record that is kept, where Retain has removed
