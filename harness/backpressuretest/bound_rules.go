@@ -2,7 +2,10 @@ package backpressuretest
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"runtime"
+	"sync"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
@@ -108,7 +111,52 @@ func boundHolds(r *spec.Run, l lab) error {
 			return s.err
 		}
 	}
-	return nil
+	if err := largestBounds(r, l); err != nil {
+		return err
+	}
+	return sizeIsAskedOnce(r, l)
+}
+
+// largestBounds has no room for a sum: one byte more is a negative number.
+func largestBounds(r *spec.Run, l lab) error {
+	r.Step("Capacity and MaxBytes as large as an int can be")
+	s := open(r, l, options{Capacity: math.MaxInt, MaxBytes: math.MaxInt, Policy: Reject})
+	s.try(nil, Normal, Message{ID: 1, Bytes: math.MaxInt / 2})
+	s.try(l.Full, Normal, Message{ID: 2, Bytes: math.MaxInt})
+	s.try(nil, Normal, Message{ID: 3, Bytes: math.MaxInt/2 + 1})
+	s.try(l.Full, Normal, Message{ID: 4, Bytes: 1})
+	s.gets(1, 3)
+	s.isEmpty()
+	return s.err
+}
+
+// sizeIsAskedOnce has Size call the channel: it is a callback like the others.
+func sizeIsAskedOnce(r *spec.Run, l lab) error {
+	var c judged
+	asked := 0
+	s := open(r, l, options{Capacity: 10, MaxBytes: 100, Policy: Reject, Size: func(m Message) int {
+		asked++
+		c.Len()
+		return m.Bytes
+	}})
+	if c = s.judged; s.err != nil {
+		return s.err
+	}
+	r.Step("Size calls Len")
+	if err := r.Call("TrySend to return, while Size calls the channel: is a lock held?", func() error { return s.TrySend(Normal, Message{ID: 1, Bytes: 60}) }); err != nil {
+		return err
+	}
+	s.try(l.Full, Normal, Message{ID: 2, Bytes: 60})
+	if s.err == nil && asked != 2 {
+		return spec.Fail("Size to be called once for each Send: 2 times", "it was called %d times", asked)
+	}
+	r.Step("a size of -50 counts as 0")
+	s.try(nil, Normal, Message{ID: 3, Bytes: -50})
+	if s.err == nil && s.Stats().Bytes != 60 {
+		s.fail("60 bytes to be queued", "%s", s.holds())
+	}
+	s.gets(1, 3)
+	return s.err
 }
 
 func rejectRefuses(r *spec.Run, l lab) error {
@@ -158,7 +206,17 @@ func dropLowestFirst(r *spec.Run, l lab) error {
 	s.drops()
 	s.gets(5, 8, 10, 11, 12, 13)
 	s.isEmpty()
-	return s.err
+	if s.err != nil {
+		return s.err
+	}
+	r.Step("a channel of pointers, Capacity 40: 37 Low ones are pushed out")
+	c, err := l.NewBodies(40)
+	if err != nil {
+		return spec.Fail("New to make a channel of pointers", "it returned: %v", err)
+	}
+	bodies := fillBodies(c, Low, 37)
+	fillBodies(c, Normal, 40)
+	return letGo(c, "what was pushed out", bodies)
 }
 
 func dropOldestKeepsTheNews(r *spec.Run, l lab) error {
@@ -277,5 +335,62 @@ func discardEmptiesTheQueue(r *spec.Run, l lab) error {
 	}
 	s.try(nil, Normal, Message{ID: 4, Bytes: 100})
 	s.gets(4)
-	return s.err
+	if s.err != nil {
+		return s.err
+	}
+	if err := nobodyWantsToKnow(r, l); err != nil {
+		return err
+	}
+	return discardGivesMemoryBack(r, l)
+}
+
+// nobodyWantsToKnow makes a channel without callbacks.
+func nobodyWantsToKnow(r *spec.Run, l lab) error {
+	r.Step("a channel without OnDrop and OnSignal, Capacity 2, DropOldest")
+	c, err := l.New(options{Capacity: 2, Policy: DropOldest})
+	if err != nil {
+		return spec.Fail("New to make a channel", "it returned: %v", err)
+	}
+	for id := range 3 {
+		if err := c.TrySend(Normal, Message{ID: id}); err != nil {
+			return spec.Fail("TrySend to return nil", "it returned %s", l.name(err))
+		}
+	}
+	if n := c.Discard(); n != 2 {
+		return spec.Fail("Discard to return 2", "it returned %d", n)
+	}
+	return nil
+}
+
+var weighing sync.Mutex // one rule at a time: the heap is everybody's
+
+func discardGivesMemoryBack(r *spec.Run, l lab) error {
+	const many = 1 << 19
+	weighing.Lock()
+	defer weighing.Unlock()
+	c, err := l.New(options{Capacity: many, Policy: Reject})
+	if err != nil {
+		return spec.Fail("New to make a channel", "it returned: %v", err)
+	}
+	r.Step("%d messages are queued and discarded", many)
+	before := heap()
+	for id := range many {
+		c.TrySend(Normal, Message{ID: id})
+	}
+	used := heap() - before
+	c.Discard()
+	kept := heap() - before
+	runtime.KeepAlive(c)
+	if kept > used/2 {
+		return spec.Fail("Discard to give the queue's memory back", "%d messages took %d KiB, and %d KiB are still in use", many, used>>10, kept>>10)
+	}
+	return nil
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -14,6 +14,10 @@ type Message struct {
 	Bytes int // its size, where sizes matter
 }
 
+// Body is what some messages are instead: a pointer to one shows whether a
+// channel lets go of what has left it.
+type Body [64]byte
+
 // Priorities, as the lab numbers them.
 const (
 	Low = iota - 1
@@ -50,8 +54,8 @@ type Options[Policy, Signal ~int] struct {
 	// bound. New refuses a negative value, and a bound without Size.
 	MaxBytes int
 
-	// Size is the size of a message in bytes. nil means that sizes do not
-	// matter.
+	// Size is the size of a message in bytes. It is called once for each
+	// Send. A negative result counts as 0. nil means that sizes do not matter.
 	Size func(m Message) int
 
 	// Policy says what becomes of a message for which there is no room.
@@ -134,7 +138,8 @@ type Channel[Priority ~int] interface {
 	Slow() bool
 
 	// Discard drops every message that is queued, lets waiting senders in as
-	// far as there is room then, and returns how many it has dropped.
+	// far as there is room then, and returns how many it has dropped. It
+	// gives the queue's memory back.
 	Discard() int
 
 	// Close ends the sending: Sends that wait or come later return ErrClosed.
@@ -159,7 +164,8 @@ type Credit interface {
 	// Available is what is left.
 	Available() int
 
-	// Close ends all Acquires, now and later, with ErrClosed.
+	// Close ends all Acquires, now and later, with ErrClosed. A Grant that
+	// comes later does nothing.
 	Close()
 }
 
@@ -177,4 +183,10 @@ type Window interface {
 
 	Queued() int  // has arrived, and was not consumed
 	Granted() int // may still arrive
+}
+
+// Bodies is a channel of pointers.
+type Bodies[Priority ~int] interface {
+	TrySend(p Priority, b *Body) error
+	TryReceive() (b *Body, ok bool)
 }

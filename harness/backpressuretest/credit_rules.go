@@ -3,6 +3,7 @@ package backpressuretest
 import (
 	"context"
 	"fmt"
+	"testing/synctest"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
@@ -123,9 +124,77 @@ func creditIsSpentOnce(r *spec.Run, l lab) error {
 			c.Close()
 			s.ends(l.Closed, a, s.acquires(c, 1))
 			s.tries(c, 1, false)
+			s.grants(c, 3)
+			s.left(c, 1)
 		}
-		return s.err
+		if s.err != nil {
+			return s.err
+		}
+		if err := grantMeetsCancel(r, l); err != nil {
+			return err
+		}
+		return creditIsConserved(r, l)
 	})
+}
+
+// grantMeetsCancel has a grant come and a context end at the same time, in both
+// orders, often enough for a select to choose wrongly.
+func grantMeetsCancel(r *spec.Run, l lab) error {
+	s, c := bank(r, l, 0)
+	r.Step("100 times: Acquire(1) waits; Grant(1) and cancel, with nothing between")
+	for i := 0; i < 100 && s.err == nil; i++ {
+		a := begin(r, "Acquire(1)", func(ctx context.Context) ([]int, error) { return nil, c.Acquire(ctx, 1) })
+		s.waits(a)
+		if i%2 == 0 {
+			a.cancel()
+		}
+		c.Grant(1)
+		a.cancel()
+		synctest.Wait()
+		_, _, err := a.result()
+		if err != nil && !c.TryAcquire(1) {
+			s.fail("credit that Acquire has not taken to be there still", "Acquire returned %s, and %d are left", l.name(err), c.Available())
+		}
+		if left := c.Available(); left != 0 {
+			s.fail("credit to be taken once", "Acquire returned %s, and %d are left", l.name(err), left)
+		}
+	}
+	return s.err
+}
+
+// creditIsConserved takes and gives back from many goroutines.
+func creditIsConserved(r *spec.Run, l lab) error {
+	s, c := bank(r, l, 5)
+	if s.err != nil {
+		return s.err
+	}
+	r.Step("4 goroutines acquire 1 to 4 of 5 and grant them again, 500 times each; a fifth asks Available")
+	wrong := make(chan int, 1)
+	for n := 1; n <= 4; n++ {
+		r.Go(func() error {
+			for range 500 {
+				if c.TryAcquire(n) || c.Acquire(r.Context(), n) == nil {
+					c.Grant(n)
+				}
+			}
+			return nil
+		})
+	}
+	r.Go(func() error {
+		for range 500 {
+			if left := c.Available(); left < 0 || left > 5 {
+				wrong <- left
+				return nil
+			}
+		}
+		return nil
+	})
+	synctest.Wait()
+	if len(wrong) > 0 {
+		return spec.Fail("0 to 5 to be left", "Available was %d", <-wrong)
+	}
+	s.left(c, 5)
+	return s.err
 }
 
 func creditIsFair(r *spec.Run, l lab) error {
@@ -163,7 +232,10 @@ func creditIsFair(r *spec.Run, l lab) error {
 		ended, cancel := context.WithCancel(context.Background())
 		cancel()
 		s.grants(c, 1)
-		if err := c.Acquire(ended, 1); s.err == nil && err != nil {
+		if s.err != nil {
+			return s.err
+		}
+		if err := c.Acquire(ended, 1); err != nil {
 			s.fail("Acquire to return nil: there is credit", "it returned %s", l.name(err))
 		}
 		late := s.start("Acquire(1) with a context that has ended", func(context.Context) ([]int, error) { return nil, c.Acquire(ended, 1) })
@@ -176,6 +248,12 @@ func overflowIsRefused(r *spec.Run, l lab) error {
 	for _, n := range []int{-1, maxCredit + 1} {
 		if _, err := l.NewCredit(n); err == nil {
 			return spec.Fail(fmt.Sprintf("NewCredit(%d) to be refused", n), "it returned no error")
+		}
+	}
+	for _, n := range []int{0, maxCredit} {
+		s, c := bank(r, l, n)
+		if s.left(c, n); s.err != nil {
+			return s.err
 		}
 	}
 	s, c := bank(r, l, 1)

@@ -2,7 +2,9 @@ package backpressuretest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"testing/synctest"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
@@ -64,7 +66,23 @@ func closeLetsReceiversDrain(r *spec.Run, l lab) error {
 	if n, err := s.ReceiveBatch(r.Context(), make([]Message, 3)); n != 0 || err != l.Closed {
 		return spec.Fail("ReceiveBatch to return 0, ErrClosed", "it returned %d, %s", n, l.name(err))
 	}
+	if n, err := s.ReceiveBatch(r.Context(), nil); n != 0 || err != nil {
+		return spec.Fail("ReceiveBatch with an empty dst to return 0 and nil, always", "it returned %d, %s", n, l.name(err))
+	}
 	s.isEmpty()
+	s = s.another(options{Capacity: 10})
+	s.fill(1, 3)
+	if s.err != nil {
+		return s.err
+	}
+	r.Step("Close, then Discard")
+	s.Close()
+	if n := s.Discard(); n != 3 || s.Len() != 0 {
+		return spec.Fail("Discard to drop the 3 messages that are queued", "it returned %d; %s", n, s.holds())
+	}
+	if n := len(s.dropped); n != 3 {
+		s.fail("OnDrop to get 3 messages", "it got %v", s.dropped)
+	}
 	return s.err
 }
 
@@ -94,6 +112,55 @@ func closeReleasesWaiters(r *spec.Run, l lab) error {
 		s.Close()
 		s.Close()
 		s.ends(l.Closed, calls...)
-		return s.err
+		if s.err != nil {
+			return s.err
+		}
+		r.Step("a channel full by bytes, with a Low sender that waits")
+		s = s.another(options{MaxBytes: 100, Policy: Block})
+		s.try(nil, Normal, Message{ID: 1, Bytes: 90})
+		low := s.startSend(Low, Message{ID: 2, Bytes: 20})
+		s.waits(low)
+		if s.err != nil {
+			return s.err
+		}
+		s.Close()
+		s.ends(l.Closed, low)
+		if s.err != nil {
+			return s.err
+		}
+		return closeMeetsCancel(r, l)
 	})
+}
+
+// closeMeetsCancel ends the context of a Send that Close sends home, in the same
+// instant: its message was not accepted, whichever comes first.
+func closeMeetsCancel(r *spec.Run, l lab) error {
+	r.Step("100 times: a Send and a Receive wait; Close and cancel, with nothing between")
+	for i := range 100 {
+		full := open(r, l, options{Capacity: 1, Policy: Block})
+		empty := full.another(options{Capacity: 1, Policy: Block})
+		if err := errors.Join(full.err, empty.err, full.TrySend(Normal, Message{ID: 1})); err != nil {
+			return err
+		}
+		send := begin(r, "Send", func(ctx context.Context) ([]int, error) { return nil, full.Send(ctx, Normal, Message{ID: 2}) })
+		receive := begin(r, "Receive", func(ctx context.Context) ([]int, error) {
+			_, err := empty.Receive(ctx)
+			return nil, err
+		})
+		if i%2 == 0 {
+			send.cancel()
+			receive.cancel()
+		}
+		full.Close()
+		empty.Close()
+		send.cancel()
+		receive.cancel()
+		synctest.Wait()
+		for _, c := range []*call{send, receive} {
+			if ended, _, err := c.result(); !ended || err == nil {
+				return spec.Fail(c.what+" to return an error, ErrClosed or its context's", "ended: %v; it returned %s", ended, l.name(err))
+			}
+		}
+	}
+	return nil
 }

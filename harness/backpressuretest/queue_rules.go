@@ -3,6 +3,8 @@ package backpressuretest
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"weak"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
@@ -15,7 +17,7 @@ var queueRules = []spec.Rule[lab]{
 		Why: "Messages of one priority leave in the order in which they came. Everything built on a queue relies on that, and a ring that wraps or grows at the wrong index breaks it silently.",
 		Hints: [3]string{
 			"Does it go wrong at the first message, or after as many as the ring has slots?",
-			"When the ring grows, the oldest message is not at index 0.",
+			"When the ring grows, the oldest message is not at index 0. And a slot that is not cleared keeps alive what its message pointed to.",
 			"at(i) = &slots[(head+i) % len(slots)]; grow copies at(0) to at(n-1) to the begin of the new array, and sets head = 0.",
 		},
 		Check: receivesInOrder,
@@ -69,7 +71,63 @@ func receivesInOrder(r *spec.Run, l lab) error {
 			received++
 		}
 	}
-	return s.err
+	if s.err != nil {
+		return s.err
+	}
+	return letsGoOfWhatItGave(r, l)
+}
+
+// letsGoOfWhatItGave looks whether a message that has left lives on in the slot
+// where it was.
+func letsGoOfWhatItGave(r *spec.Run, l lab) error {
+	c, err := l.NewBodies(100)
+	if err != nil {
+		return spec.Fail("New to make a channel of pointers", "it returned: %v", err)
+	}
+	r.Step("a channel of pointers: 40 are sent and received")
+	bodies := fillBodies(c, Normal, 40)
+	for range 40 {
+		c.TryReceive()
+	}
+	return letGo(c, "what was received", bodies)
+}
+
+// fillBodies sends n pointers, and watches what they point to. It is a function
+// of its own so that no frame of a rule holds a pointer.
+//
+//go:noinline
+func fillBodies(c Bodies[int], p, n int) (bodies []weak.Pointer[Body]) {
+	for range n {
+		body := new(Body)
+		c.TrySend(p, body)
+		bodies = append(bodies, weak.Make(body))
+	}
+	return bodies
+}
+
+// letGo expects bodies to be garbage, though the channel is in use.
+func letGo(c Bodies[int], what string, bodies []weak.Pointer[Body]) error {
+	kept := 0
+	for range 5 { // a weak pointer is cleared by the collection that finds its object dead
+		runtime.GC()
+		if kept = alive(bodies); kept == 0 {
+			break
+		}
+	}
+	runtime.KeepAlive(c)
+	if kept > 0 {
+		return spec.Fail(what+" to be garbage: the slot is cleared", "after 5 collections the channel still holds %d of %d bodies", kept, len(bodies))
+	}
+	return nil
+}
+
+func alive(bodies []weak.Pointer[Body]) (n int) {
+	for _, b := range bodies {
+		if b.Value() != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func highestPriorityFirst(r *spec.Run, l lab) error {

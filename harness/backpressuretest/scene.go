@@ -33,7 +33,7 @@ func open(r *spec.Run, l lab, o options) *scene {
 	if o.OnDrop == nil {
 		o.OnDrop = s.drop
 	}
-	if o.MaxBytes > 0 {
+	if o.MaxBytes > 0 && o.Size == nil {
 		o.Size = func(m Message) int { return m.Bytes }
 	}
 	s.judged, s.err = l.New(o)
@@ -201,15 +201,19 @@ func (c *call) result() (ended bool, got []int, err error) {
 // start runs f with a context of its own, and waits until it has ended or
 // blocks. Only in a bubble.
 func (s *scene) start(what string, f func(ctx context.Context) ([]int, error)) *call {
-	c := &call{what: what, cancel: func() {}}
 	if s.err != nil {
-		return c
+		return &call{what: what, cancel: func() {}}
 	}
 	s.r.Step("start: %s", what)
-	var ctx context.Context
-	ctx, c.cancel = context.WithCancel(s.r.Context())
-	s.r.Cleanup(c.cancel)
-	s.r.Go(func() error {
+	return begin(s.r, what, f)
+}
+
+// begin is start without a word.
+func begin(r *spec.Run, what string, f func(ctx context.Context) ([]int, error)) *call {
+	ctx, cancel := context.WithCancel(r.Context())
+	c := &call{what: what, cancel: cancel}
+	r.Cleanup(cancel)
+	r.Go(func() error {
 		got, err := f(ctx)
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -3,6 +3,7 @@ package backpressuretest
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -95,7 +96,64 @@ func slowDownOnce(r *spec.Run, l lab) error {
 	s.told("SLOW_DOWN")
 	s.gets(1)
 	s.told("RESUME")
-	return s.err
+	if s.err != nil {
+		return s.err
+	}
+	r.Step("Capacity and MaxBytes as large as an int can be")
+	s = s.another(options{Capacity: math.MaxInt, MaxBytes: math.MaxInt})
+	s.try(nil, Normal, Message{ID: 1, Bytes: math.MaxInt / 100 * 89})
+	s.told("")
+	s.try(nil, Normal, Message{ID: 2, Bytes: math.MaxInt / 100 * 2})
+	s.told("SLOW_DOWN")
+	if s.err != nil {
+		return s.err
+	}
+	if err := slowCanBeAsked(r, l); err != nil {
+		return err
+	}
+	return givingUpRaisesIt(r, l)
+}
+
+// slowCanBeAsked makes a channel that has nobody to tell.
+func slowCanBeAsked(r *spec.Run, l lab) error {
+	r.Step("a channel without OnSignal, Capacity 10: 9 messages")
+	c, err := l.New(options{Capacity: 10, Policy: Reject})
+	if err != nil {
+		return spec.Fail("New to make a channel", "it returned: %v", err)
+	}
+	for id := range 9 {
+		c.TrySend(Normal, Message{ID: id})
+	}
+	if st := c.Stats(); !c.Slow() || st.SlowDowns != 1 {
+		return spec.Fail("Slow to return true, and Stats to count one SLOW_DOWN", "it returned %v: %+v", c.Slow(), st)
+	}
+	for range 4 {
+		c.TryReceive()
+	}
+	if st := c.Stats(); c.Slow() || st.Resumes != 1 {
+		return spec.Fail("Slow to return false, and Stats to count one RESUME", "it returned %v: %+v", c.Slow(), st)
+	}
+	return nil
+}
+
+// givingUpRaisesIt has a sender give up, whereupon the one behind it brings the
+// queue to its mark.
+func givingUpRaisesIt(r *spec.Run, l lab) error {
+	return r.Bubble(func(r *spec.Run) error {
+		s := open(r, l, options{MaxBytes: 100, Policy: Block})
+		s.try(nil, Normal, Message{ID: 1, Bytes: 80})
+		large := s.startSend(Normal, Message{ID: 2, Bytes: 50})
+		small := s.startSend(Normal, Message{ID: 3, Bytes: 10})
+		s.waits(large, small)
+		s.told("")
+		if s.err == nil {
+			r.Step("cancel the Send of message 2")
+		}
+		large.cancel()
+		s.ends(nil, small)
+		s.told("SLOW_DOWN")
+		return s.err
+	})
 }
 
 func (s *scene) isSlow(want bool) {
@@ -150,6 +208,31 @@ func resumeAtHalf(r *spec.Run, l lab) error {
 		s.told("")
 		s.gets(2)
 		s.told("RESUME")
+		if s.err != nil {
+			return s.err
+		}
+		r.Step("a Discard that lets a waiting sender in")
+		s = open(r, l, options{Capacity: 1, Policy: Block})
+		s.fill(1, 1)
+		c = s.startSend(Normal, Message{ID: 2})
+		s.told("SLOW_DOWN")
+		if s.err == nil {
+			s.Discard()
+		}
+		s.ends(nil, c)
+		s.told("")
+		s.isSlow(true)
+		if s.err != nil {
+			return s.err
+		}
+		r.Step("a large message that pushes out many small ones")
+		s = open(r, l, options{MaxBytes: 100, Policy: DropOldest})
+		for id := 1; id <= 9; id++ {
+			s.try(nil, Normal, Message{ID: id, Bytes: 10})
+		}
+		s.told("SLOW_DOWN")
+		s.try(nil, Normal, Message{ID: 10, Bytes: 60})
+		s.told("")
 		return s.err
 	})
 }
@@ -185,7 +268,39 @@ func lowIsShed(r *spec.Run, l lab) error {
 	s.try(nil, Normal, Message{ID: 4})
 	s.gets(1)
 	s.put(Low, 5)
-	return s.err
+	if s.err != nil {
+		return s.err
+	}
+	r.Step("95%% of 30 is 28.5, so it is reached with 29")
+	s = s.another(options{Capacity: 30, Policy: Reject})
+	s.fill(1, 28)
+	s.put(Low, 29)
+	s.try(l.Shed, Low, Message{ID: 30})
+	if s.err != nil {
+		return s.err
+	}
+	return waitingIsNotShed(r, l)
+}
+
+// waitingIsNotShed has a Low message wait behind another, while the queue comes
+// to 95%.
+func waitingIsNotShed(r *spec.Run, l lab) error {
+	return r.Bubble(func(r *spec.Run) error {
+		s := open(r, l, options{MaxBytes: 100, Policy: Block})
+		s.try(nil, Normal, Message{ID: 1, Bytes: 94})
+		large := s.startSend(Normal, Message{ID: 2, Bytes: 50})
+		low := s.startSend(Low, Message{ID: 3, Bytes: 3})
+		s.waits(large, low)
+		s.try(nil, High, Message{ID: 4, Bytes: 1})
+		s.waits(large, low)
+		if s.err == nil {
+			r.Step("cancel the Send of message 2")
+		}
+		large.cancel()
+		s.ends(nil, low)
+		s.gets(4, 1, 3)
+		return s.err
+	})
 }
 
 // signalsKeepTheirOrder has OnSignal call the channel, then raises signals from
@@ -289,6 +404,7 @@ func oneSignalAtATime(r *spec.Run, l lab) error {
 		}
 		mu.Unlock()
 		s.told("SLOW_DOWN")
+		s.isSlow(false) // RESUME was raised, if not told
 		if s.err == nil {
 			r.Step("OnSignal returns")
 		}

@@ -15,8 +15,16 @@ type Subject[Priority, Policy, Signal ~int, Ch Channel[Priority], Cr Credit, Wi 
 	NewCredit func(initial int) (Cr, error)
 	NewWindow func(limit int) (Wi, error)
 
+	// NewBodies makes a channel of pointers with this Capacity and DropLowest.
+	NewBodies func(capacity int) (Bodies[Priority], error)
+
 	Full, Shed, TooLarge, Closed, Overflow, Overrun error // the lab's ErrFull and so on
 }
+
+// plainBodies is a lab's Bodies with the judge's type of priority.
+type plainBodies[Pr ~int] struct{ Bodies[Pr] }
+
+func (b plainBodies[Pr]) TrySend(p int, body *Body) error { return b.Bodies.TrySend(Pr(p), body) }
 
 // options and judged are the lab's without its own types.
 type options = Options[int, int]
@@ -31,6 +39,7 @@ type lab struct {
 	New                                             func(options) (judged, error)
 	NewCredit                                       func(int) (Credit, error)
 	NewWindow                                       func(int) (Window, error)
+	NewBodies                                       func(int) (Bodies[int], error)
 	Full, Shed, TooLarge, Closed, Overflow, Overrun error
 }
 
@@ -77,6 +86,10 @@ func widen[Pr, Po, Si ~int, Ch Channel[Pr], Cr Credit, Wi Window](s Subject[Pr, 
 				return nil, err // not c: a nil *Channel in an interface is not nil
 			}
 			return plain[Pr, Ch]{Channel: c, own: c, stats: s.Stats}, nil
+		},
+		NewBodies: func(n int) (Bodies[int], error) {
+			b, err := s.NewBodies(n)
+			return plainBodies[Pr]{b}, err
 		},
 		NewCredit: func(n int) (Credit, error) {
 			c, err := s.NewCredit(n)

@@ -22,6 +22,9 @@ type variantCredit struct {
 }
 
 func newVariantCredit(n int, f fault) (Credit, error) {
+	if n == 0 && f == "credit 0 is refused" {
+		return nil, errors.New("no credit")
+	}
 	if (n < 0 || n > most) && f != "credit checks nothing" {
 		return nil, errors.New("bad credit")
 	}
@@ -70,6 +73,10 @@ func (c *variantCredit) Acquire(ctx context.Context, n int) error {
 				c.line = slices.DeleteFunc(c.line, func(t *int) bool { return t == ticket })
 			}
 			c.cond.Broadcast()
+			if granted && ctx.Err() != nil && c.is("credit that came is lost") {
+				c.left -= n
+				return ctx.Err()
+			}
 			if !granted {
 				if c.is("giving up costs credit") && !c.closed {
 					c.left = max(0, c.left-n)
@@ -109,6 +116,11 @@ func (c *variantCredit) Grant(n int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case c.closed && c.is("a grant after Close is an error"):
+		return errClosed
+	case c.closed && c.is("a grant after Close counts"):
+		c.left += n
+		return nil
 	case c.closed:
 		return nil
 	case n > most-c.left && c.is("an overflow is cut off"):
@@ -133,8 +145,10 @@ func (c *variantCredit) Grant(n int) error {
 }
 
 func (c *variantCredit) Available() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if !c.is("Available has no lock") {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+	}
 	return c.left
 }
 
@@ -170,7 +184,8 @@ func (w *variantWindow) Arrive(n int) error {
 	if n < 1 && !w.is("a window checks nothing") {
 		return errors.New("bad arrival")
 	}
-	if w.arrived+n > w.granted {
+	sum := w.arrived+n > w.granted && w.is("an overrun overflows")
+	if n > w.granted-w.arrived && !w.is("an overrun overflows") || sum {
 		switch {
 		case w.is("an overrun is kept"):
 			w.arrived += n
@@ -189,7 +204,7 @@ func (w *variantWindow) Consume(n int) (int, error) {
 	if n < 1 && !w.is("a window checks nothing") {
 		return 0, errors.New("bad consumption")
 	}
-	if w.consumed+n > w.arrived && !w.is("consumes what is not there") {
+	if n > w.arrived-w.consumed && !w.is("consumes what is not there") {
 		return 0, errOverrun
 	}
 	w.consumed += n
@@ -233,7 +248,9 @@ func (w *variantWindow) Queued() int {
 }
 
 func (w *variantWindow) Granted() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	if !w.is("Granted has no lock") {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+	}
 	return w.granted - w.arrived
 }

@@ -38,6 +38,8 @@ type variant struct {
 	telling   bool
 	pending   []int // signals to be told
 	n         Stats
+	kept      []Message  // for faults
+	heard     int        // for a fault: the last signal that was told, plus 1
 	telltale  sync.Mutex // for faults: held around callbacks
 }
 
@@ -55,6 +57,7 @@ type vwaiter struct {
 func variantLab(f fault) lab {
 	return lab{Full: errFull, Shed: errShed, TooLarge: errTooLarge, Closed: errClosed, Overflow: errOverflow, Overrun: errOverrun,
 		New:       func(o options) (judged, error) { return newVariant(o, f) },
+		NewBodies: func(n int) (Bodies[int], error) { return &variantBodies{fault: f, room: n}, nil },
 		NewCredit: func(n int) (Credit, error) { return newVariantCredit(n, f) },
 		NewWindow: func(n int) (Window, error) { return newVariantWindow(n, f) }}
 }
@@ -83,10 +86,17 @@ func (v *variant) bytes() (sum int) {
 // above, has more than that.
 func (v *variant) share(percent int, above bool) bool {
 	past := func(have, bound int) bool {
-		if above {
-			return 100*have > percent*bound
+		if v.is("marks overflow") {
+			return above && 100*have > percent*bound || !above && 100*have >= percent*bound
 		}
-		return 100*have >= percent*bound
+		q, rest := bound/100*percent, bound%100*percent // 100 times a large bound is too large
+		if above {
+			return have > q+rest/100
+		}
+		if percent == 95 && v.is("95 is rounded down") {
+			return have >= q+rest/100
+		}
+		return have >= q+(rest+99)/100
 	}
 	if v.is("bytes have no marks") || v.o.MaxBytes == 0 {
 		return past(len(v.queue), v.o.Capacity)
@@ -108,12 +118,15 @@ func (v *variant) fits(size int) bool {
 	if v.is("the last one may be too much") {
 		return len(v.queue) < capacity && (v.o.MaxBytes == 0 || v.bytes() < v.o.MaxBytes)
 	}
-	return len(v.queue) < capacity && (v.o.MaxBytes == 0 || v.bytes()+size <= v.o.MaxBytes)
+	return len(v.queue) < capacity && (v.o.MaxBytes == 0 || v.bytes() <= v.o.MaxBytes-size || v.is("bytes overflow") && v.bytes()+size <= v.o.MaxBytes)
 }
 
 func (v *variant) Send(ctx context.Context, p int, m Message) error {
 	if v.is("ctx counts at once") && ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if v.is("Size is asked twice") && v.o.Size != nil {
+		v.o.Size(m)
 	}
 	w, dropped, err := v.put(p, m, v.o.Policy == Block)
 	v.drop(dropped)
@@ -137,7 +150,19 @@ func (v *variant) Send(ctx context.Context, p int, m Message) error {
 		if v.is("gives up although it was served") {
 			return ctx.Err()
 		}
-		return <-w.done
+		err := <-w.done
+		if v.is("sent home, it says nil") {
+			err = nil
+		}
+		return err
+	}
+	if v.is("who gives up raises no signal") {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.n.Sent++
+		v.n.Canceled++
+		v.admit()
+		return ctx.Err()
 	}
 	v.change(func() {
 		v.n.Sent++
@@ -153,6 +178,9 @@ func (v *variant) Send(ctx context.Context, p int, m Message) error {
 }
 
 func (v *variant) TrySend(p int, m Message) error {
+	if v.is("Size is asked twice") && v.o.Size != nil {
+		v.o.Size(m)
+	}
 	_, dropped, err := v.put(p, m, false)
 	v.drop(dropped)
 	return err
@@ -179,7 +207,16 @@ func (v *variant) put(p int, m Message, wait bool) (w *vwaiter, dropped []vitem,
 	p = min(max(p, Low), High)
 	it := vitem{m: m, p: p}
 	if v.o.Size != nil {
-		it.size = max(v.o.Size(m), 0)
+		if v.is("Size is asked under the lock") {
+			v.mu.Lock()
+		}
+		it.size = v.o.Size(m)
+		if v.is("Size is asked under the lock") {
+			v.mu.Unlock()
+		}
+		if !v.is("a size may be negative") {
+			it.size = max(it.size, 0)
+		}
 	}
 	if v.is("a lock while it waits") {
 		v.telltale.Lock()
@@ -229,6 +266,9 @@ func (v *variant) decide(it vitem, wait bool) (*vwaiter, []vitem, error) {
 	ahead := slices.ContainsFunc(v.senders, func(w *vwaiter) bool { return w.p >= it.p })
 	if v.is("passes those who wait") {
 		ahead = false
+	}
+	if v.is("passes a higher one that waits") {
+		ahead = slices.ContainsFunc(v.senders, func(w *vwaiter) bool { return w.p == it.p })
 	}
 	if v.is("a higher priority may not pass") {
 		ahead = len(v.senders) > 0
@@ -282,6 +322,9 @@ func (v *variant) makeRoom(it vitem) (dropped []vitem, ok bool) {
 		}
 		dropped = append(dropped, v.queue[i])
 		v.queue = slices.Delete(v.queue, i, i+1)
+		if v.is("an eviction looks at the level between") {
+			v.watch()
+		}
 	}
 	if v.is("evicted counts as rejected") {
 		v.n.Rejected += uint64(len(dropped))
@@ -353,7 +396,14 @@ func (v *variant) admit() {
 	for len(v.senders) > 0 {
 		first := v.firstSender()
 		w := v.senders[first]
-		if !v.fits(w.size) {
+		if v.is("a lower one passes who does not fit") && !v.fits(w.size) {
+			lower := slices.IndexFunc(v.senders, func(o *vwaiter) bool { return o.p < w.p && v.fits(o.size) })
+			if lower < 0 {
+				return
+			}
+			first, w = lower, v.senders[lower]
+		}
+		if !v.fits(w.size) || w.p == Low && v.share(95, false) && v.is("who waits is shed") {
 			return
 		}
 		v.accept(w.vitem)
@@ -431,6 +481,9 @@ func (v *variant) Receive(ctx context.Context) (Message, error) {
 
 func (v *variant) ReceiveBatch(ctx context.Context, dst []Message) (n int, err error) {
 	if len(dst) == 0 {
+		if v.is("an empty batch has an end") && v.closed {
+			return 0, errClosed
+		}
 		return 0, nil
 	}
 	if v.is("ctx counts at once") && ctx.Err() != nil {
@@ -523,13 +576,25 @@ func (v *variant) Len() int {
 func (v *variant) Slow() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.is("Slow is what was told") {
+		return v.heard == SlowDown+1
+	}
 	return v.slow
 }
 
 func (v *variant) Discard() int {
 	var gone []vitem
 	v.change(func() {
+		if v.closed && v.is("Discard only while open") {
+			return
+		}
 		gone, v.queue = v.queue, nil
+		if v.is("Discard keeps its memory") {
+			v.kept = slices.Clone(gone)
+		}
+		if v.is("Discard looks at the level between") {
+			v.watch()
+		}
 		if v.is("Discard keeps one level") {
 			v.queue = slices.DeleteFunc(slices.Clone(gone), func(it vitem) bool { return it.p < High })
 			gone = slices.DeleteFunc(gone, func(it vitem) bool { return it.p == High })
@@ -558,7 +623,9 @@ func (v *variant) Close() {
 	}
 	if !v.is("Close leaves the senders") {
 		for _, w := range v.senders {
-			w.done <- errClosed
+			if w.p > Low || !v.is("Close leaves those who are Low") {
+				w.done <- errClosed
+			}
 		}
 		v.senders = nil
 	}
@@ -624,6 +691,7 @@ func (v *variant) tell() {
 	for len(v.pending) > 0 {
 		s := v.pending[0]
 		v.pending = v.pending[1:]
+		v.heard = s + 1
 		v.mu.Unlock()
 		v.o.OnSignal(s)
 		v.mu.Lock()

@@ -3,6 +3,7 @@ package backpressuretest
 import (
 	"context"
 	"sync/atomic"
+	"testing/synctest"
 	"time"
 
 	"github.com/asynclab/asynclab/harness/spec"
@@ -213,6 +214,24 @@ func waitersGoInOrder(r *spec.Run, l lab) error {
 		s.gets(2)
 		s.ends(nil, large, small)
 		s.gets(3, 4)
+		if s.err != nil {
+			return s.err
+		}
+		r.Step("small messages of a lower priority behind a large one that waits")
+		s = open(r, l, options{MaxBytes: 100, Policy: Block})
+		s.try(nil, Normal, Message{ID: 1, Bytes: 40})
+		s.try(nil, Normal, Message{ID: 2, Bytes: 40})
+		large = s.startSend(High, Message{ID: 3, Bytes: 70})
+		small = s.startSend(Normal, Message{ID: 4, Bytes: 5})
+		smaller := s.startSend(Low, Message{ID: 5, Bytes: 5})
+		s.waits(large, small, smaller)
+		s.try(l.Full, Normal, Message{ID: 6, Bytes: 1})
+		s.try(l.Full, Low, Message{ID: 7, Bytes: 1})
+		s.gets(1)
+		s.waits(large, small, smaller)
+		s.gets(2)
+		s.ends(nil, large, small, smaller)
+		s.gets(3, 4, 5)
 		return s.err
 	})
 }
@@ -265,6 +284,34 @@ func cancelEndsTheWait(r *spec.Run, l lab) error {
 		s.ends(context.Canceled, full)
 		s.gets(6)
 		s.isEmpty()
-		return s.err
+		if s.err != nil {
+			return s.err
+		}
+		return roomMeetsCancel(r, l)
 	})
+}
+
+// roomMeetsCancel has room come and a context end at the same time, in both
+// orders, often enough for a select to choose wrongly.
+func roomMeetsCancel(r *spec.Run, l lab) error {
+	s := open(r, l, options{Capacity: 1, Policy: Block})
+	s.put(Normal, 0)
+	r.Step("100 times: Send to a full channel waits; TryReceive and cancel, with nothing between")
+	for i := 1; i <= 100 && s.err == nil; i++ {
+		send := begin(r, "Send", func(ctx context.Context) ([]int, error) { return nil, s.Send(ctx, Normal, Message{ID: i}) })
+		s.waits(send)
+		if i%2 == 0 {
+			send.cancel()
+		}
+		s.TryReceive()
+		send.cancel()
+		synctest.Wait()
+		_, _, err := send.result()
+		if m, there := s.Peek(); there != (err == nil) {
+			s.fail("a message to be queued if Send has returned nil, and only then", "Send of message %d returned %s; queued: %v, message %d", i, l.name(err), there, m.ID)
+		} else if !there {
+			s.TrySend(Normal, Message{ID: i})
+		}
+	}
+	return s.err
 }

@@ -1,8 +1,10 @@
 package backpressuretest
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
@@ -84,6 +86,50 @@ func queueStaysInTheWindow(r *spec.Run, l lab) error {
 		}
 		r.Step("everything comes to rest, and 1000 more must get through")
 		if err := x.flows(rnd, x.got+1000); err != nil {
+			return err
+		}
+	}
+	return manyGoroutines(r, l)
+}
+
+// manyGoroutines has one note what arrives, one what is consumed, and one look.
+func manyGoroutines(r *spec.Run, l lab) error {
+	w, err := l.NewWindow(10)
+	if err != nil {
+		return err
+	}
+	const all = 3000
+	r.Step("limit 10, three goroutines: one calls Arrive(1) %d times, as often as it may, one Consume(1), one Queued and Granted", all)
+	arrive := r.Go(func() error {
+		for n := 0; n < all && r.Context().Err() == nil; runtime.Gosched() {
+			if w.Granted() > 0 {
+				if err := w.Arrive(1); err != nil {
+					return spec.Fail("Arrive(1) to return nil: it was granted", "it returned %s", l.name(err))
+				}
+				n++
+			}
+		}
+		return nil
+	})
+	consume := r.Go(func() error {
+		for n := 0; n < all && r.Context().Err() == nil; runtime.Gosched() {
+			if _, err := w.Consume(1); err == nil {
+				n++
+			}
+		}
+		return nil
+	})
+	look := r.Go(func() error {
+		for n := 0; n < all; n++ {
+			if queued, granted := w.Queued(), w.Granted(); queued < 0 || queued > 10 || granted < 0 || granted > 10 {
+				return spec.Fail("Queued and Granted to be 0 to 10", "they are %d and %d", queued, granted)
+			}
+		}
+		return nil
+	})
+	for _, done := range []<-chan error{arrive, consume, look} {
+		err, late := spec.Wait(r, "three goroutines to end", done)
+		if err := errors.Join(late, err); err != nil {
 			return err
 		}
 	}
@@ -247,6 +293,14 @@ func overrunIsRefused(r *spec.Run, l lab) error {
 	}
 	_, err = w.Consume(7)
 	if err := expect("Consume(7), with 6 queued,", err, l.Overrun); err != nil {
+		return err
+	}
+	const huge = 1<<63 - 1 // a sum with it is negative
+	if err := expect(fmt.Sprintf("Arrive(%d), with 4 granted,", huge), w.Arrive(huge), l.Overrun); err != nil {
+		return err
+	}
+	_, err = w.Consume(huge)
+	if err := expect(fmt.Sprintf("Consume(%d), with 6 queued,", huge), err, l.Overrun); err != nil {
 		return err
 	}
 	for _, n := range []int{0, -2} {
