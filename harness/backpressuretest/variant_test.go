@@ -38,7 +38,7 @@ type variant struct {
 	telling   bool
 	pending   []int // signals to be told
 	n         Stats
-	kept      []Message  // for faults
+	kept      []vitem    // for a fault
 	heard     int        // for a fault: the last signal that was told, plus 1
 	telltale  sync.Mutex // for faults: held around callbacks
 }
