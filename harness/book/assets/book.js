@@ -82,6 +82,9 @@
       const next = Math.max(0, Math.min(links.length - 1, at + (e.key === "ArrowDown" ? 1 : -1)));
       links.forEach((a, i) => a.classList.toggle("at", i === next));
       links[next]?.scrollIntoView({ block: "nearest" });
+    } else if (e.key === "Escape") { // the input would take the first one, to empty itself
+      e.preventDefault();
+      dialog.close();
     } else if (e.key === "Enter" && e.target === query) {
       e.preventDefault();
       links[Math.max(at, 0)]?.click();
