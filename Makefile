@@ -16,7 +16,7 @@ json = $(if $(JSON),--json)
 yes = $(if $(YES),--yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help check watch hint compare profile adopt reset progress doctor mutants soak costs claims demo storm resume peers book test skeletons autopsies
+.PHONY: help check watch hint compare profile adopt reset progress report doctor mutants soak costs claims demo storm resume peers book test skeletons autopsies
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -45,6 +45,9 @@ reset: ## put the skeleton in place of your code, which is kept [LAB= YES=1]
 
 progress: ## points by lab; with LAB=, that lab's history [SIDE=]
 	$(lab) progress $(LAB) $(side) $(ARGS)
+
+report: ## one page of all your results: points, targets over time, latency, profiles
+	$(heavy) report $(ARGS)
 
 doctor: ## what this machine gives the labs, and how to mend what is short [JSON=1]
 	$(lab) doctor $(json) $(ARGS)

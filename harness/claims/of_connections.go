@@ -19,9 +19,9 @@ var ofConnections = []Claim{
 		judge: func(s Samples) Finding {
 			thread, goroutine, loop := s.value(ownThreads), s.value("01 idle-memory"), s.value("02 idle-memory")
 			f := Finding{Verdict: Fails,
-				Measured: fmt.Sprintf("%s KB with a thread, %s KB with a goroutine, %s KB in a loop: 100,000 need %s, %s and %s GB",
-					n(thread.Median/thousand), n(goroutine.Median/thousand), n(loop.Median/thousand), gigabytes(thread.Median), gigabytes(goroutine.Median), gigabytes(loop.Median)),
-				Because: "A megabyte is what may be reserved for a thread's stack, not what it uses: pages that nobody touches are no memory. What a thread uses is still a hundred times what a loop needs.",
+				Measured: fmt.Sprintf("%s with a thread, %s with a goroutine, %s in a loop: 100,000 need %s, %s and %s",
+					size(thread.Median), size(goroutine.Median), size(loop.Median), size(thread.Median*hundredThousand), size(goroutine.Median*hundredThousand), size(loop.Median*hundredThousand)),
+				Because: fmt.Sprintf("A megabyte is what may be reserved for a thread's stack, not what it uses: pages that nobody touches are no memory. What a thread does use is still %s times what a loop needs.", n(thread.Median/loop.Median)),
 				Figures: []Figure{claimed("KB a connection", 1000), measured("a thread each", "KB a connection", times(thread, 1/thousand)),
 					measured("a goroutine each (lab 01)", "KB a connection", times(goroutine, 1/thousand)), measured("one loop (lab 02)", "KB a connection", times(loop, 1/thousand))},
 			}
@@ -83,7 +83,18 @@ var ofConnections = []Claim{
 	},
 }
 
-func gigabytes(perConnection float64) string { return n(perConnection * hundredThousand / billion) }
+// size writes bytes in the unit that people would.
+func size(bytes float64) string {
+	switch {
+	case bytes >= billion:
+		return n(bytes/billion) + " GB"
+	case bytes >= million:
+		return n(bytes/million) + " MB"
+	case bytes >= thousand:
+		return n(bytes/thousand) + " KB"
+	}
+	return n(bytes) + " bytes"
+}
 
 // curves are pairs of a name and a key, those without latency left out.
 func curves(s Samples, pairs ...string) []Curve {

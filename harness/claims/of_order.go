@@ -50,7 +50,7 @@ var ofOrder = []Claim{
 			ours, theirs := s.also("08 idle-key", "bytes/key"), s.also("08 idle-key", "article bytes/key")
 			fast := s.value("08 messages")
 			f := Finding{Verdict: Partly,
-				Measured: fmt.Sprintf("%s KB a silent user, %s GB for 100,000; lab 08: %s KB, %s GB, and %s times the messages for the CPU time", n(theirs.Median/thousand), gigabytes(theirs.Median), n(ours.Median/thousand), gigabytes(ours.Median), n(fast.Median)),
+				Measured: fmt.Sprintf("%s for a silent user, %s for 100,000; lab 08: %s, %s, and %s times the messages for the CPU time", size(theirs.Median), size(theirs.Median*hundredThousand), size(ours.Median), size(ours.Median*hundredThousand), n(fast.Median)),
 				Because:  "Order is kept. But a key has a buffer of 1,000 and a goroutine for life, whether its user ever comes back or not.",
 				Figures:  []Figure{measured("the article's", "KB a silent key", times(theirs, 1/thousand)), measured("lab 08", "KB a silent key", times(ours, 1/thousand))}}
 			if theirs.Median <= 2*ours.Median {

@@ -30,7 +30,7 @@ var ofTheServer = []Claim{
 			conns, idle, each := s.also(FullEcho, Connections).Median, s.also(FullEcho, IdleRSS), s.also(FullEcho, PerConn)
 			ours, naive := s.also(RefEcho, PerConn), s.also(NaiveEcho, PerConn)
 			f := Finding{Verdict: Holds,
-				Measured: fmt.Sprintf("%s connections, each verified, in %s MB; a goroutine pair each needs %s GB for 100,000", n(conns), n(idle.Median/million), gigabytes(naive.Median)),
+				Measured: fmt.Sprintf("%s connections, each verified, in %s; a goroutine pair each would need %s for 100,000", n(conns), size(idle.Median), size(naive.Median*hundredThousand)),
 				Because:  "A connection that says nothing costs its structs: no stack, no buffer, no timer of its own. The kernel's socket buffers are not in these figures; they are the same for every design.",
 				Figures: []Figure{claimed("KB a connection", 20), measured("two goroutines each", "KB a connection", times(naive, 1/thousand)),
 					measured("the reference, as many", "KB a connection", times(ours, 1/thousand)), measured("the reference, all", "KB a connection", times(each, 1/thousand))}}
@@ -39,7 +39,7 @@ var ofTheServer = []Claim{
 				f.Verdict = Fails
 			case conns < hundredThousand:
 				f.Verdict = Hardware
-				f.Normal = fmt.Sprintf("%s connections were opened; at %s bytes each, 100,000 take %s GB: holds per connection", n(conns), n(each.Median), gigabytes(each.Median))
+				f.Normal = fmt.Sprintf("%s connections were opened; at %s each, 100,000 take %s: holds per connection", n(conns), size(each.Median), size(each.Median*hundredThousand))
 			}
 			return f
 		},

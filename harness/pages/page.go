@@ -21,6 +21,7 @@ type Page struct {
 
 // A Section is a heading with whatever of the following it has, in this order.
 type Section struct {
+	ID      string // for links to it; may be empty
 	Heading string
 	Badge   *Badge // beside the heading
 	Text    string
@@ -38,6 +39,9 @@ type Table struct {
 	HTML    [][]template.HTML // rows whose cells are HTML, behind the others
 	Prose   bool
 }
+
+// Body is the table for a section's body.
+func (t Table) Body() template.HTML { return render(tableLayout, t) }
 
 // A Badge is a word in a coloured frame.
 type Badge struct {
@@ -80,9 +84,14 @@ func (p Page) Save(path string) error {
 //go:embed page.html
 var page string
 
+//go:embed table.html
+var table string
+
 //go:embed page.css
 var style string
 
 var layout = template.Must(template.New("page").Funcs(template.FuncMap{
 	"style": func() template.CSS { return template.CSS(style) },
 }).Parse(page))
+
+var tableLayout = template.Must(template.New("table").Parse(table))

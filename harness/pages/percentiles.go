@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"image/color"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,9 +43,9 @@ func Percentiles(title string, series ...Series) (template.HTML, error) {
 	p.Y.Label.Text = "latency"
 	p.X.Tick.Marker = nines{}
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, decades{}
-	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.Top, p.Legend.Left, p.Legend.Padding = true, true, vg.Points(3)
 	p.Add(plotter.NewGrid())
-	low, high := math.Inf(1), 1.0
+	low, high, far := math.Inf(1), 1.0, 3.0
 	for i, s := range series {
 		points := points(s.Hist)
 		if len(points) == 0 {
@@ -60,12 +61,13 @@ func Percentiles(title string, series ...Series) (template.HTML, error) {
 		}
 		p.Add(line)
 		p.Legend.Add(s.Name, line)
-		low, high = min(low, points[0].Y), max(high, points[len(points)-1].Y)
+		last := points[len(points)-1]
+		low, high, far = min(low, points[0].Y), max(high, last.Y), max(far, math.Ceil(last.X))
 	}
 	if math.IsInf(low, 1) {
 		return "", fmt.Errorf("plot %q: no latency was recorded", title)
 	}
-	p.X.Min, p.X.Max = 0, 5
+	p.X.Min, p.X.Max = 0, far*1.05 // room for half of the last label
 	p.Y.Min, p.Y.Max = low/1.5, high*1.5
 	return svg(p, 18*vg.Centimeter, 9*vg.Centimeter)
 }
@@ -91,11 +93,12 @@ func points(h *hdrhistogram.Histogram) plotter.XYs {
 // nines marks the horizontal axis.
 type nines struct{}
 
-func (nines) Ticks(_, _ float64) []plot.Tick {
-	return []plot.Tick{
+func (nines) Ticks(_, most float64) []plot.Tick {
+	all := []plot.Tick{
 		{Value: 0, Label: "0"}, {Value: -math.Log10(0.5), Label: "50%"}, {Value: 1, Label: "90%"}, {Value: 2, Label: "99%"},
 		{Value: 3, Label: "99.9%"}, {Value: 4, Label: "99.99%"}, {Value: 5, Label: "99.999%"},
 	}
+	return slices.DeleteFunc(all, func(t plot.Tick) bool { return t.Value > most })
 }
 
 // decades marks the vertical axis at 1, 2 and 5 times each power of ten, as far

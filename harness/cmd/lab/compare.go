@@ -161,6 +161,9 @@ func (c clone) showComparison(lab course.Lab, rounds int, you, reference *conten
 	if err := page.Save(path); err != nil {
 		return fmt.Errorf("write the page: %w", err)
 	}
+	if err := c.keepComparison(lab, rounds, you, reference, targets); err != nil {
+		return fmt.Errorf("keep the latency for make report: %w", err)
+	}
 	fmt.Fprintf(out, "page: %s (open it in a browser)\n", path)
 	return nil
 }
