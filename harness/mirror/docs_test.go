@@ -82,7 +82,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 
 // Wherever a document says "lab 07" or "labs 09 to 12", there are such labs.
 func TestLabsNamedInDocumentsExist(t *testing.T) {
-	named := regexp.MustCompile(`\b[Ll]abs? \d\d\b(?:(?:,| and| to| or|,? and)? \d\d\b)*`)
+	named := regexp.MustCompile(`\b[Ll]ab \d\d\b|\b[Ll]abs \d\d\b(?:(?:,| and| to| or|, and) \d\d\b)*`)
 	for _, d := range parsed(t) {
 		for _, m := range named.FindAllString(d.text, -1) {
 			for _, id := range regexp.MustCompile(`\d\d`).FindAllString(m, -1) {
