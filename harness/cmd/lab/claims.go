@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -170,8 +171,9 @@ func left(began time.Time, taken, total int) string {
 
 // machine is what the figures depend on, in words.
 func machine() string {
-	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return fmt.Sprintf("%d cores, %.0f GB, Linux %s, %s", runtime.NumCPU(), float64(totalMemory())/1e9, strings.TrimSpace(string(release)), runtime.Version())
+	text, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	release := regexp.MustCompile(`^\d+\.\d+`).FindString(string(text))
+	return fmt.Sprintf("%d cores, %.0f GB, Linux %s, %s", runtime.NumCPU(), float64(totalMemory())/1e9, release, runtime.Version())
 }
 
 // totalMemory is the machine's, in bytes; 0 if the kernel does not say.
