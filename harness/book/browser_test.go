@@ -50,8 +50,8 @@ func newReader(t *testing.T) *reader {
 	server := httptest.NewServer(built(t))
 	t.Cleanup(server.Close)
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-background-networking", true))
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+		chromedp.Flag("disable-background-networking", true), chromedp.WSURLReadTimeout(2*time.Minute))
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
@@ -102,7 +102,7 @@ func (r *reader) open(path string) { r.Helper(); r.do(chromedp.Navigate(r.home +
 func (r *reader) until(condition string) {
 	r.Helper()
 	var last error
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		holds := false
 		if last = chromedp.Run(r.ctx, chromedp.Evaluate(condition, &holds)); last == nil && holds {
 			return
