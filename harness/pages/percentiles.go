@@ -67,7 +67,7 @@ func Percentiles(title string, series ...Series) (template.HTML, error) {
 	if math.IsInf(low, 1) {
 		return "", fmt.Errorf("plot %q: no latency was recorded", title)
 	}
-	p.X.Min, p.X.Max = 0, far*1.05 // room for half of the last label
+	p.X.Min, p.X.Max = 0, far*1.09 // room for half of the last label
 	p.Y.Min, p.Y.Max = low/1.5, high*1.5
 	return svg(p, 18*vg.Centimeter, 9*vg.Centimeter)
 }

@@ -23,11 +23,12 @@ type Trend struct {
 // A Run is one point of a trend.
 type Run struct {
 	Value float64
-	Good  bool
+	Kind  string // "good", "bad", or empty: neither
 }
 
 // A Bound is a line with a good side.
 type Bound struct {
+	Word    string // "bound"
 	Value   float64
 	AtLeast bool // the good side is above
 }
@@ -67,7 +68,7 @@ func (t Trend) HTML() template.HTML {
 		}
 		fmt.Fprintf(&b, `<rect class="goodside" x="%g" y="%.1f" width="%g" height="%.1f"/><line class="bound" x1="%g" x2="%g" y1="%.1f" y2="%.1f"/>`,
 			trendLeft, from, trendWidth, math.Max(0, to-from), trendLeft, trendWide-trendRight, y(t.Bound.Value), y(t.Bound.Value))
-		fmt.Fprintf(&b, `<text x="%g" y="%.1f">bound %s</text>`, trendLeft+2, y(t.Bound.Value)-3, Text(t.Number(t.Bound.Value)))
+		fmt.Fprintf(&b, `<text x="%g" y="%.1f">%s %s</text>`, trendLeft+2, y(t.Bound.Value)-3, Text(t.Bound.Word), Text(t.Number(t.Bound.Value)))
 	}
 	if t.Other > 0 {
 		fmt.Fprintf(&b, `<line class="other" x1="%g" x2="%g" y1="%.1f" y2="%.1f"/><text class="other" text-anchor="end" x="%g" y="%.1f">reference %s</text>`,
@@ -79,11 +80,7 @@ func (t Trend) HTML() template.HTML {
 	}
 	fmt.Fprintf(&b, `<polyline points="%s"/>`, strings.Join(points, " "))
 	for i, r := range t.Runs {
-		class := "bad"
-		if r.Good {
-			class = "good"
-		}
-		fmt.Fprintf(&b, `<circle class="%s" cx="%.1f" cy="%.1f" r="3.5"><title>%s</title></circle>`, class, x(i), y(r.Value), Text(t.Number(r.Value)))
+		fmt.Fprintf(&b, `<circle class="%s" cx="%.1f" cy="%.1f" r="3.5"><title>%s</title></circle>`, Text(r.Kind), x(i), y(r.Value), Text(t.Number(r.Value)))
 	}
 	fmt.Fprintf(&b, `<text class="soft" x="%g" y="%g">%s</text><text class="soft" text-anchor="end" x="%g" y="%g">%s</text></svg></figure>`,
 		trendLeft, trendHigh-5, Text(t.First), trendWide-trendRight, trendHigh-5, Text(t.Last))

@@ -167,9 +167,16 @@ func (l Lab) rules() template.HTML {
 // figures are the points, and each target, over time.
 func (l Lab) figures() []template.HTML {
 	points := pages.Trend{Caption: "points", First: l.Runs[0].Time.Local().Format(day), Last: l.standing().Last.Time.Local().Format(day), Number: report.Number,
-		Bound: &pages.Bound{Value: float64(l.Points), AtLeast: true}}
+		Bound: &pages.Bound{Word: "all", Value: float64(l.Points), AtLeast: true}}
 	for _, e := range l.Runs {
-		points.Runs = append(points.Runs, pages.Run{Value: float64(e.Points), Good: e.Points == l.Points})
+		one := pages.Run{Value: float64(e.Points)}
+		if e.Points == l.Points {
+			one.Kind = "good"
+		}
+		points.Runs = append(points.Runs, one)
+	}
+	if len(l.Runs) == 1 {
+		points.Last = ""
 	}
 	all := []template.HTML{points.HTML()}
 	for _, name := range l.targets() {
@@ -205,11 +212,11 @@ func (l Lab) trend(name string) template.HTML {
 			trend.Caption += ", " + t.Unit
 		}
 		if t.Goal != "shown" {
-			trend.Bound = &pages.Bound{Value: t.Bound, AtLeast: t.Goal == "at least"}
+			trend.Bound = &pages.Bound{Word: "bound", Value: t.Bound, AtLeast: t.Goal == "at least"}
 		}
 	}
 	for _, e := range runs {
-		trend.Runs = append(trend.Runs, pages.Run{Value: value(e.Targets[name]), Good: e.Targets[name].Verdict.Good()})
+		trend.Runs = append(trend.Runs, pages.Run{Value: value(e.Targets[name]), Kind: kind(e.Targets[name].Verdict)})
 	}
 	for _, e := range l.Reference {
 		if f := e.Targets[name]; f.Median != 0 {
@@ -220,14 +227,23 @@ func (l Lab) trend(name string) template.HTML {
 		trend.Other = 1 // the baseline is the reference
 	}
 	last := runs[len(runs)-1].Targets[name]
-	kind := "warn"
-	if last.Verdict.Good() {
-		kind = "good"
-	} else if last.Verdict.Bad() {
-		kind = "bad"
+	if len(runs) == 1 {
+		trend.Last = ""
 	}
-	trend.Note = "<span><b>" + pages.Text(report.Number(value(last))) + "</b> " + pages.Badge{Kind: kind, Text: string(last.Verdict)}.HTML() + "</span>"
+	trend.Note = `<span class="now"><b>` + pages.Text(report.Number(value(last))) + "</b> " + pages.Badge{Kind: kind(last.Verdict), Text: string(last.Verdict)}.HTML() + "</span>"
 	return trend.HTML()
+}
+
+// kind is a verdict's colour; figures that are only shown, or too noisy, have
+// none.
+func kind(v report.Verdict) string {
+	switch {
+	case v.Bad():
+		return "bad"
+	case v.Good() && v != report.Shown:
+		return "good"
+	}
+	return ""
 }
 
 // latency are the plots of what make compare has recorded.
@@ -271,14 +287,24 @@ func (p Profile) html() template.HTML {
 		table.Columns = append(table.Columns, "reference")
 		changes := profiles.Compare(p.You, p.Reference)
 		for _, c := range changes[:min(6, len(changes))] {
-			table.Rows = append(table.Rows, []string{strings.ReplaceAll(c.Name, course.Module+"/", ""), percent(c.Mine), percent(c.Other)})
+			table.Rows = append(table.Rows, []string{named(c.Name, c.Kind), percent(c.Mine), percent(c.Other)})
 		}
 	} else {
 		for _, r := range p.You.Packages[:min(6, len(p.You.Packages))] {
-			table.Rows = append(table.Rows, []string{strings.ReplaceAll(r.Name, course.Module+"/", ""), percent(r.Part)})
+			table.Rows = append(table.Rows, []string{named(r.Name, r.Kind), percent(r.Part)})
 		}
 	}
 	return pages.Stacks(stacks...) + table.Body()
+}
+
+// named is a package's name. What it spends inside system calls is a row of its
+// own.
+func named(pkg string, kind profiles.Kind) string {
+	pkg = strings.ReplaceAll(pkg, course.Module+"/", "")
+	if kind == profiles.Kernel {
+		pkg += ", in the kernel"
+	}
+	return pkg
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }

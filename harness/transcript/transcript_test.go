@@ -59,7 +59,7 @@ func TestALabsHistoryIsDrawn(t *testing.T) {
 		Explained: report.Explained{Name: "idle-memory"}}}}
 	page := html(t, all)
 	for _, want := range []string{`id="lab-01"`, "95 of 100 points", "2, from 1 March 2026 to 2 March 2026", "1 of 2 kept; not kept: <code>CapHolds</code>",
-		"memory of an idle connection, as a ratio", "bound 1.25", "reference 1<", "not met", "make hint LAB=01", "95 of 1,", "<circle class=\"bad\""} {
+		"memory of an idle connection, as a ratio", "bound 1.25", "reference 1<", "not met", "make hint LAB=01", "95 of 1,", "<circle class=\"bad\"", "all 100"} {
 		require.Contains(t, page, want)
 	}
 }
