@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
@@ -150,7 +151,7 @@ func closeFirst(r *spec.Run, l lab) error {
 		return err
 	}
 	s.c.Close(1000, "")
-	s.feed(in(text("a").part(), text("b"), text("c")))
+	s.feed(in(frame{op: 3, payload: []byte("a")}, text("c"))) // a rule of frames: those of messages may be over
 	if err := s.expect("sent close 1000", "end"); err != nil {
 		return err
 	}
@@ -158,10 +159,17 @@ func closeFirst(r *spec.Run, l lab) error {
 	if s, err = opened(l, Options[Conn]{}); err != nil {
 		return err
 	}
-	if err := s.c.Close(1000, strings.Repeat("€", 50)); err != nil {
-		return s.expect() // refused, and nothing written
+	reason := strings.Repeat("é", 62) // 124 bytes: a cut behind 123 would be inside a character
+	if err := s.c.Close(1000, reason); err != nil {
+		return spec.Fail("Close to cut a reason of 124 bytes, and to return nil", "%v", err)
 	}
-	return s.expect("sent close 1000")
+	if err := s.expect("sent close 1000"); err != nil {
+		return err
+	}
+	if got := string(s.raw[4:]); got == "" || !strings.HasPrefix(reason, got) || !utf8.ValidString(got) {
+		return spec.Fail("a reason cut between two characters", "the %d bytes sent are %q", len(got), got)
+	}
+	return nil
 }
 
 func closeInACallback(r *spec.Run, l lab) error {

@@ -27,7 +27,8 @@ type Options[C Conn] struct {
 	OnOpen func(c C)
 
 	// OnMessage is called for each whole message. payload is valid until it
-	// returns. A text message is valid UTF-8.
+	// returns; its capacity ends with it, so append makes a copy. A text message
+	// is valid UTF-8.
 	OnMessage func(c C, text bool, payload []byte)
 
 	// OnClose is called once for each OnOpen, last, when the transport has
@@ -49,8 +50,9 @@ type Options[C Conn] struct {
 	MaxHeader int
 
 	// HandshakeTimeout bounds the time until the request is whole, and
-	// CloseTimeout that from our close frame to the peer's. A Server keeps
-	// them; a Conn has no clock. 0 means 10 s and 5 s.
+	// CloseTimeout that from our last word to the end of the transport. A
+	// Server keeps them; a Conn has no clock. 0 means 10 s and 5 s. Bytes that
+	// arrive prolong neither.
 	HandshakeTimeout, CloseTimeout time.Duration
 }
 
@@ -88,7 +90,8 @@ type Conn interface {
 	// Close writes a close frame, if none was written, and waits for the
 	// peer's before it ends the transport. Code 0 writes one without a code. A
 	// reason has at most 123 bytes; what is longer is cut between characters.
-	// Before the handshake is done it ends the transport.
+	// Before the handshake is done it ends the transport. If the transport
+	// refuses the close frame, Close ends it and returns its error.
 	Close(code int, reason string) error
 
 	// Protocol is the subprotocol that was chosen, "" if none.

@@ -1,12 +1,17 @@
 package websockettest
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"runtime"
 	"slices"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/asynclab/asynclab/harness/spec"
@@ -83,11 +88,15 @@ func shutdownSaysGoingAway(r *spec.Run, l lab) error {
 	if _, err := d.waitClosed(clients); err != nil {
 		return err
 	}
-	r.Step("three have answered. The last one answers now, with a reason of its own")
+	r.Step("three have answered, one has not. Another client comes now: it is refused, or ended")
+	if err := nobodyElse(r, s.addr); err != nil {
+		return err
+	}
+	r.Step("the last one answers now, with a reason of its own")
 	select {
 	case err := <-ended:
 		return spec.Fail("Shutdown to wait for the last client's answer", "it returned %v while there was none", err)
-	default:
+	case <-time.After(3 * soon): // it takes its time: no right server minds
 	}
 	if err := last.write(in(byeBecause(1001, "me too"))); err != nil {
 		return err
@@ -110,6 +119,24 @@ func shutdownSaysGoingAway(r *spec.Run, l lab) error {
 	return s.runEnded()
 }
 
+// nobodyElse comes to a server that is shutting down.
+func nobodyElse(r *spec.Run, addr string) error {
+	c, err := dialPlain(r, addr)
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	c.Write(usual.bytes())
+	answer, err := io.ReadAll(c)
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		return spec.Fail("a connection that comes during a Shutdown to be ended", "the client's read waited until: %v", err)
+	}
+	if bytes.Contains(answer, []byte(" 101 ")) {
+		return spec.Fail("a connection that comes during a Shutdown not to be upgraded", "the answer was %q", answer)
+	}
+	return nil
+}
+
 func shutdownEndsInTime(r *spec.Run, l lab) error {
 	d := &diary{r: r}
 	for _, c := range []struct {
@@ -117,20 +144,20 @@ func shutdownEndsInTime(r *spec.Run, l lab) error {
 		timeout time.Duration
 		forced  bool
 	}{{"CloseTimeout is short, the context is not", soon, false}, {"the context is cancelled, CloseTimeout is an hour", time.Hour, true}} {
-		r.Step("a client that does not answer; %s", c.name)
-		s, err := serve(r, l, Options[Conn]{OnOpen: d.open, OnClose: d.close, CloseTimeout: c.timeout})
+		r.Step("a client that does not answer, and one whose request is not whole; %s", c.name)
+		s, err := serve(r, l, Options[Conn]{OnOpen: d.open, OnClose: d.close, CloseTimeout: c.timeout, HandshakeTimeout: time.Hour})
 		if err != nil {
 			return err
 		}
-		client, err := upgraded(r, s.addr)
-		if err != nil {
-			return err
-		}
-		half, err := dialPlain(r, s.addr)
+		half, err := dialPlain(r, s.addr) // in front of the client: who is accepted before it
 		if err != nil {
 			return err
 		}
 		if err := half.write(usual.bytes()[:70]); err != nil {
+			return err
+		}
+		client, err := upgraded(r, s.addr)
+		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), time.Hour)
@@ -182,6 +209,9 @@ func nothingIsLeft(r *spec.Run, l lab) error {
 		if err := wholeLife(r, l); err != nil {
 			return err
 		}
+	}
+	if err := endedIsGarbage(r, l); err != nil {
+		return err
 	}
 	unused, err := l.NewServer(Options[Conn]{})
 	if err != nil {
@@ -253,6 +283,54 @@ func wholeLife(r *spec.Run, l lab) error {
 		c.Close()
 	}
 	return nil
+}
+
+// endedIsGarbage has connections end long before any timeout: a timer that is
+// not stopped would hold each of them, and all that the application has put
+// there, for an hour.
+func endedIsGarbage(r *spec.Run, l lab) error {
+	const clients, mayStay = 24, 4 // an implementation may have its last ones in a variable
+	var freed atomic.Int64
+	d := &diary{r: r}
+	s, err := serve(r, l, Options[Conn]{HandshakeTimeout: time.Hour, CloseTimeout: time.Hour, OnOpen: d.open, OnClose: d.close,
+		OnRequest: func(c Conn, _ string, _ http.Header) int {
+			v := new([1 << 10]byte)
+			runtime.AddCleanup(v, func(int) { freed.Add(1) }, 0)
+			c.SetValue(v)
+			return 0
+		}})
+	if err != nil {
+		return err
+	}
+	r.Step("%d connections close, or break, with both timeouts an hour: the value of each becomes garbage", clients)
+	for i := range clients {
+		c, err := upgraded(r, s.addr)
+		if err != nil {
+			return err
+		}
+		if i%2 == 0 {
+			c.reset()
+			continue
+		}
+		if err := c.write(in(bye(1000))); err != nil {
+			return err
+		}
+		if err := c.expectEnd("the server to end a connection that both have closed"); err != nil {
+			return err
+		}
+		c.Close()
+	}
+	if _, err := d.waitClosed(clients); err != nil {
+		return err
+	}
+	err = r.Until("the values of ended connections to be garbage", func() bool {
+		runtime.GC()
+		return freed.Load() >= clients-mayStay
+	})
+	if err != nil {
+		return spec.Fail("nothing to hold a connection that has ended: no timer, no table", "%d of %d values are still held", clients-freed.Load(), clients)
+	}
+	return r.Call("Shutdown to return", func() error { return s.Shutdown(r.Context()) })
 }
 
 // descriptors is how many this process has open, but for those of the runtime.

@@ -61,7 +61,7 @@ var headRules = []spec.Rule[lab]{
 		Check: clientsMustMask,
 	},
 	{
-		Name: "CutsChangeNothing", Group: "frames", Points: 2, Section: headSection,
+		Name: "CutsChangeNothing", Group: "frames", Points: 2, Section: closeSection,
 		Why: "A head has 2 to 14 bytes, and TCP may cut between any two. What the connection does must depend on the bytes alone, never on how they came: consume nothing of a head that is not whole, and everything else at once.",
 		Hints: [3]string{
 			"Which of your branches reads data[i] without having looked at len(data)?",

@@ -19,7 +19,7 @@ var memoryRules = []spec.Rule[lab]{
 		Check: claimsCostNothing,
 	},
 	{
-		Name: "PayloadIsConsumedAsItComes", Group: "memory", Points: 1, Section: messageSection,
+		Name: "PayloadIsConsumedAsItComes", Group: "memory", Points: 1, Section: controlSection,
 		Why: "What Data leaves unconsumed the loop has to keep, show again, and bound. An incomplete head is 13 bytes at most, a control frame 131; the payload of a message is yours as soon as it is there.",
 		Hints: [3]string{
 			"What do you return while a frame's payload is incomplete?",

@@ -14,7 +14,7 @@ const messageSection = "Step 5: messages and fragments"
 var messageRules = []spec.Rule[lab]{
 	{
 		Name: "FramesBehindTheRequest", Group: "messages", Points: 1, Section: messageSection,
-		Why: "A client need not wait for the 101 to arrive before its first frame is under way, and a proxy may put both into one packet. What stands behind the request's empty line is the first frame.",
+		Why: "A client need not wait for the 101 to arrive before its first frame is under way, and a proxy may put both into one packet. What stands behind the request's empty line is the first frame; and an application that appends to one payload must not write over the next frame.",
 		Hints: [3]string{
 			"How much do you say you have consumed when the request is whole?",
 			"Up to and including the empty line, and then go on with the rest at once: no further bytes may come to remind you.",
@@ -78,6 +78,21 @@ func framesBehindTheRequest(r *spec.Run, l lab) error {
 		if !slices.Equal(s.log, want) {
 			return spec.Fail(list(want), "%s, the connection did: %s", way.name, s.story())
 		}
+	}
+	return appendsStayApart(r, l, p, want)
+}
+
+// appendsStayApart has an application append to a payload, which it may: behind
+// it in the buffer lies the next frame.
+func appendsStayApart(r *spec.Run, l lab, p []byte, want []string) error {
+	r.Step("the same, and OnMessage appends to the payload it is given")
+	s := newSession(l, Options[Conn]{OnMessage: func(_ Conn, _ bool, payload []byte) {
+		payload = append(payload, "!!!!"...)
+		payload[len(payload)-1] = '?'
+	}})
+	s.feed(p)
+	if !slices.Equal(s.log, want) {
+		return spec.Fail(list(want), "the connection did: %s", s.story())
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ var sendRules = []spec.Rule[lab]{
 	},
 	{
 		Name: "TransportErrorsAreReturned", Group: "sending", Points: 1, Section: sendSection,
-		Why: "The transport refuses what would pass its bound. The caller must learn it, or a slow client loses messages that nobody counts.",
+		Why: "The transport refuses what would pass its bound. The caller must learn it, or a slow client loses messages that nobody counts. A close frame that is refused leaves no farewell to wait for: the transport is ended.",
 		Hints: [3]string{
 			"What do you do with Write's error?",
 			"Return it, wrapped if you like.",
@@ -88,6 +88,9 @@ func sendWritesOneFrame(r *spec.Run, l lab) error {
 			}
 		}
 	}
+	if err := sendsDoNotMix(r, l); err != nil {
+		return err
+	}
 	r.Step("an echo, sent in OnMessage, and one sent in OnOpen")
 	s = newSession(l, Options[Conn]{
 		OnOpen:    func(c Conn) { c.Send(true, []byte("welcome")) },
@@ -95,6 +98,31 @@ func sendWritesOneFrame(r *spec.Run, l lab) error {
 	})
 	s.feed(append(usual.bytes(), in(text("hello"), bin([]byte{7}))...))
 	return s.expect("request /chat", "sent 101", "open", `sent text "welcome"`, `text "hello"`, `sent text "hello"`, `binary "\a"`, `sent binary "\a"`)
+}
+
+// sendsDoNotMix has two connections of one server: while the transport copies
+// what one sends, the other sends. On two loops that happens by itself.
+func sendsDoNotMix(r *spec.Run, l lab) error {
+	r.Step("while the transport takes a message of one connection, another connection sends one")
+	one, err := opened(l, Options[Conn]{})
+	if err != nil {
+		return err
+	}
+	another, err := opened(l, Options[Conn]{})
+	if err != nil {
+		return err
+	}
+	one.before = func() { another.c.Send(true, []byte("of another")) }
+	for range 20 { // a pool may give another buffer by chance
+		one.forget()
+		if err := one.c.Send(true, []byte("one's own, and longer")); err != nil {
+			return spec.Fail("Send to return nil", "%v", err)
+		}
+		if err := one.expect(`sent text "one's own, and longer"`); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func preparedFramesAreShared(r *spec.Run, l lab) error {
@@ -197,6 +225,18 @@ func transportErrorsAreReturned(r *spec.Run, l lab) error {
 		if !errors.Is(err, full) {
 			return spec.Fail(fmt.Sprintf("%s to return the transport's error", []string{"Send", "SendFrame", "Ping"}[i]), "it returned: %v", err)
 		}
+	}
+	r.Step("the transport refuses the close frame: there can be no farewell")
+	late, err := opened(l, Options[Conn]{})
+	if err != nil {
+		return err
+	}
+	late.refusing = full
+	if err := late.c.Close(1000, ""); !errors.Is(err, full) {
+		return spec.Fail("Close to return the transport's error", "it returned: %v", err)
+	}
+	if late.ends == 0 {
+		return spec.Fail("Close to end the transport when the close frame was refused", "the connection did: %s", late.story())
 	}
 	s.refusing = nil
 	if err := s.c.Send(true, []byte("again")); err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/gorilla/websocket"
@@ -275,6 +276,14 @@ func postReachesConnections(r *spec.Run, l lab) error {
 
 func slowHandshakesEnd(r *spec.Run, l lab) error {
 	d := &diary{r: r}
+	r.Step("options that make no sense")
+	for name, o := range map[string]Options[Conn]{
+		"HandshakeTimeout": {HandshakeTimeout: -1}, "CloseTimeout": {CloseTimeout: -1}, "MaxMessage": {MaxMessage: -1}, "MaxHeader": {MaxHeader: -1},
+	} {
+		if _, err := l.NewServer(o); err == nil || !strings.Contains(err.Error(), name) {
+			return spec.Fail("NewServer to return an error that names "+name+" when it is negative", "it returned: %v", err)
+		}
+	}
 	s, err := serve(r, l, Options[Conn]{HandshakeTimeout: soon, OnOpen: d.open, OnClose: d.close, OnMessage: echo})
 	if err != nil {
 		return err
@@ -310,10 +319,36 @@ func slowHandshakesEnd(r *spec.Run, l lab) error {
 	if ends := d.ends(); len(ends) > 0 {
 		return spec.Fail("no OnClose for connections that were never open", "it was called: %s", list(ends))
 	}
-	return nil
+	return drippedRequestEnds(r, l)
+}
+
+// drippedRequestEnds has a client that is never silent, and never done.
+func drippedRequestEnds(r *spec.Run, l lab) error {
+	s, err := serve(r, l, Options[Conn]{HandshakeTimeout: drips})
+	if err != nil {
+		return err
+	}
+	r.Step("HandshakeTimeout %v. A client sends a byte of its request every %v", drips, drips/50)
+	slow, err := dialPlain(r, s.addr)
+	if err != nil {
+		return err
+	}
+	if err := slow.write([]byte("GET /chat HTTP/1.1\r\nHost: x\r\nX-Slow: ")); err != nil {
+		return err
+	}
+	return slow.drip("the server to end a connection whose request does not become whole, however many bytes come", []byte("z"))
 }
 
 func closesEndInTime(r *spec.Run, l lab) error {
+	for _, step := range []func(*spec.Run, lab) error{closesEnd, busyEnds, deafEnds} {
+		if err := step(r, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func closesEnd(r *spec.Run, l lab) error {
 	d := &diary{r: r}
 	s, err := serve(r, l, Options[Conn]{CloseTimeout: soon, OnOpen: d.open, OnClose: d.close,
 		OnMessage: func(c Conn, _ bool, _ []byte) { c.Close(1000, "") }})
@@ -361,10 +396,55 @@ func closesEndInTime(r *spec.Run, l lab) error {
 		return err
 	}
 	slices.Sort(ends)
-	if want := []string{"closed 1002", "closed 1006", "closed 1006", "closed 1006"}; !same(ends, want) {
+	if want := []string{"closed 1002", "closed 1006", "closed 1006", "closed 1006"}; !slices.EqualFunc(ends, want, onCloseIs) {
 		return spec.Fail("OnClose to say "+list(want), "it said %s", list(ends))
 	}
 	return nil
+}
+
+// busyEnds has a client that goes on as if the server had not closed.
+func busyEnds(r *spec.Run, l lab) error {
+	s, err := serve(r, l, Options[Conn]{CloseTimeout: drips, OnMessage: func(c Conn, _ bool, _ []byte) { c.Close(1000, "") }})
+	if err != nil {
+		return err
+	}
+	r.Step("CloseTimeout %v. The server closes; the client sends a message every %v, and no close", drips, drips/50)
+	busy, err := upgraded(r, s.addr)
+	if err != nil {
+		return err
+	}
+	if err := busy.write(in(text("close, please"))); err != nil {
+		return err
+	}
+	return busy.drip("the server to end a connection whose peer sends messages, but no close", in(text("more")))
+}
+
+// deafEnds has a client that takes nothing and then breaks a rule: what is
+// queued for it cannot be sent, and must not keep the connection either.
+func deafEnds(r *spec.Run, l lab) error {
+	const much, piece = 16 << 20, 64 << 10
+	d := &diary{r: r}
+	s, err := serve(r, l, Options[Conn]{CloseTimeout: soon, MaxMessage: 4 << 20, OnOpen: d.open, OnClose: d.close,
+		OnMessage: func(c Conn, _ bool, _ []byte) {
+			for range much / piece {
+				if c.Send(false, make([]byte, piece)) != nil {
+					return // its queue is full: that is enough, too
+				}
+			}
+		}})
+	if err != nil {
+		return err
+	}
+	r.Step("a client takes nothing of %d MiB, and breaks a rule", much>>20)
+	deaf, err := upgraded(r, s.addr)
+	if err != nil {
+		return err
+	}
+	if err := deaf.write(in(text("all of it, please"), next("x"))); err != nil {
+		return err
+	}
+	_, err = d.waitClosed(1)
+	return err
 }
 
 func garbageTouchesNobody(r *spec.Run, l lab) error {

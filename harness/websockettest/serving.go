@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -234,6 +235,22 @@ func (p *plain) expectEnd(what string) error {
 		return nil
 	}
 	return spec.Fail(what, "the client's read waited for the end until: %v", err)
+}
+
+// drips is a timeout of a server whose client is never silent for a tenth of it.
+const drips = 5 * soon
+
+// drip sends p again and again until the server has ended the connection. What
+// the server sends is thrown away.
+func (p *plain) drip(what string, b []byte) error {
+	buf := make([]byte, 4096)
+	for begin := time.Now(); time.Since(begin) < 20*drips; p.Write(b) { // an error shows in the next Read
+		p.SetReadDeadline(time.Now().Add(drips / 50))
+		if _, err := p.Read(buf); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+	}
+	return spec.Fail(what, "it was still there after twenty times the timeout of %v", drips)
 }
 
 // reset breaks the connection.

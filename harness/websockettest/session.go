@@ -35,6 +35,7 @@ type session struct {
 	body     []byte         // of the answer
 	header   http.Header    // that OnRequest got
 	refusing error          // what Write returns, having taken nothing
+	before   func()         // called by Write before it takes anything; may be nil
 }
 
 // newSession makes a connection on which nothing has arrived. The callbacks of o
@@ -128,6 +129,9 @@ func (s *session) pieces(p []byte, cuts ...int) {
 func (s *session) Write(p []byte) (int, error) {
 	if s.refusing != nil {
 		return 0, s.refusing
+	}
+	if s.before != nil {
+		s.before()
 	}
 	s.writes++
 	if s.ends > 0 {

@@ -37,7 +37,10 @@ type vserver struct {
 	work sync.WaitGroup // the connections' goroutines
 }
 
-func newVserver(o Options[Conn], f fault) *vserver {
+func newVserver(o Options[Conn], f fault) (Server, error) {
+	if (o.MaxMessage < 0 || o.MaxHeader < 0 || o.HandshakeTimeout < 0 || o.CloseTimeout < 0) && f != "any option makes sense" {
+		return nil, errors.New("variant: MaxMessage, MaxHeader, HandshakeTimeout or CloseTimeout is negative")
+	}
 	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, 10*time.Second)
 	o.CloseTimeout = cmp.Or(o.CloseTimeout, 5*time.Second)
 	switch f {
@@ -49,7 +52,7 @@ func newVserver(o Options[Conn], f fault) *vserver {
 	if f == "the server forgets the subprotocols" {
 		o.Protocols = nil
 	}
-	return &vserver{o: o, fault: f, wake: make(chan struct{}, 1), empty: make(chan struct{}), ended: make(chan struct{}), links: map[*vlink]bool{}}
+	return &vserver{o: o, fault: f, wake: make(chan struct{}, 1), empty: make(chan struct{}), ended: make(chan struct{}), links: map[*vlink]bool{}}, nil
 }
 
 func (s *vserver) Listen(addr string) (net.Addr, error) {
@@ -149,7 +152,7 @@ func (s *vserver) accept() {
 var variantsLeftOver []*os.File
 
 func (s *vserver) welcome(nc *net.TCPConn) {
-	if s.draining {
+	if s.draining && s.fault != "who comes late is welcome" {
 		nc.Close()
 		return
 	}
@@ -204,6 +207,11 @@ func (s *vserver) Shutdown(ctx context.Context) error {
 
 // finish waits until all have gone, by force when ctx ends, and ends Run.
 func (s *vserver) finish(ctx context.Context) (forced error) {
+	if s.fault == "Shutdown waits for a moment" {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+	}
 	select {
 	case <-s.empty:
 	case <-ctx.Done():
@@ -225,7 +233,7 @@ func (s *vserver) finish(ctx context.Context) (forced error) {
 
 func (s *vserver) drain() {
 	s.draining = true
-	if s.fault != "the listener stays open" {
+	if s.fault != "the listener stays open" && s.fault != "who comes late is welcome" {
 		s.ln.Close()
 	}
 	for l := range s.links {
@@ -234,6 +242,10 @@ func (s *vserver) drain() {
 			l.nc.Close()
 		case "Shutdown says 1000":
 			l.ws.Close(1000, "")
+		case "Shutdown leaves handshakes alone":
+			if l.ws.state != vAsked {
+				l.ws.Close(1001, "going away")
+			}
 		default:
 			l.ws.Close(1001, "going away")
 		}
@@ -295,13 +307,21 @@ func (l *vlink) read() {
 func (l *vlink) data(p []byte) {
 	asked := l.ws.state == vAsked
 	l.ws.Data(p) // this one takes every byte
+	switch {
+	case l.ws.state == vAsked && l.s.fault == "each byte of a request restarts the clock":
+		l.limit(l.s.o.HandshakeTimeout)
+	case l.leaving && l.s.fault == "each byte restarts the farewell's clock":
+		l.limit(l.s.o.CloseTimeout)
+	}
 	if asked && l.ws.state == vOpen && l.s.fault != "the handshake's clock goes on" {
 		l.timer.Stop()
 	}
 }
 
 func (l *vlink) end(err error) {
-	l.timer.Stop()
+	if l.s.fault != "a timer outlives its connection" {
+		l.timer.Stop()
+	}
 	delete(l.s.links, l)
 	l.nc.Close()
 	l.ws.End(err)
@@ -376,6 +396,10 @@ func (l *vlink) Write(p []byte) (int, error) {
 }
 
 func (l *vlink) Close() error {
+	if l.s.fault == "only Close starts the farewell's clock" && !l.leaving {
+		l.leaving = true
+		l.timer.Stop()
+	}
 	l.leave()
 	l.finishWriting()
 	return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -19,7 +20,7 @@ type fault string
 func variantWith(f fault) lab {
 	return lab{
 		New:       func(o *Options[Conn], t Transport) Conn { return newVconn(o, t, f) },
-		NewServer: func(o Options[Conn]) (Server, error) { return newVserver(o, f), nil },
+		NewServer: func(o Options[Conn]) (Server, error) { return newVserver(o, f) },
 		Prepare: func(dst []byte, text bool, payload []byte) []byte {
 			if f == "Prepare makes its own memory" {
 				dst = slices.Clip(dst)
@@ -190,7 +191,7 @@ func (c *vconn) Close(code int, reason string) error {
 			c.state = vOpen
 		}
 		err := c.sayBye(code, reason)
-		if c.fault == "Close ends the transport at once" {
+		if c.fault == "Close ends the transport at once" || err != nil && c.fault != "a refused close is no end" {
 			c.over()
 		}
 		return err
@@ -212,6 +213,9 @@ func (c *vconn) sayBye(code int, reason string) error {
 	if code != 0 {
 		for len(reason) > 123 && c.fault != "a long reason makes a long frame" {
 			_, size := utf8.DecodeLastRuneInString(reason)
+			if c.fault == "a reason is cut inside a character" {
+				size = len(reason) - 123
+			}
 			reason = reason[:len(reason)-size]
 		}
 		payload = append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)
@@ -240,8 +244,17 @@ func (c *vconn) write(op byte, payload []byte) error {
 		c.t.Write(encode(op, payload, c.fault)[:headSize(len(payload))])
 		return c.push(payload)
 	}
+	if c.fault == "the buffer goes back before it is written" {
+		frame := variantsFrames.Get().(*[]byte)
+		*frame = append((*frame)[:0], encode(op, payload, c.fault)...)
+		out := *frame
+		variantsFrames.Put(frame)
+		return c.push(out)
+	}
 	return c.push(encode(op, payload, c.fault))
 }
+
+var variantsFrames = sync.Pool{New: func() any { return new([]byte) }}
 
 func (c *vconn) push(frame []byte) error {
 	_, err := c.t.Write(frame)

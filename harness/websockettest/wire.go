@@ -200,10 +200,15 @@ func closedLine(code int, reason string) string {
 	return strings.TrimSpace(fmt.Sprintf("closed %d %s", code, reason))
 }
 
-// list is lines in a message to people.
+const someLines = 8
+
+// list is lines in a message to people: all, or the first and the last.
 func list(lines []string) string {
 	if len(lines) == 0 {
 		return "nothing"
+	}
+	if more := len(lines) - 2*someLines; more > 1 {
+		return strings.Join(lines[:someLines], ", ") + fmt.Sprintf(", ... %d more, ", more) + strings.Join(lines[len(lines)-someLines:], ", ")
 	}
 	return strings.Join(lines, ", ")
 }

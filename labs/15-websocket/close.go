@@ -24,7 +24,8 @@ var ErrClosed = errors.New("websocket: not open")
 // Close writes a close frame, if none was written, and waits for the peer's
 // before it ends the transport. Code 0 writes one without a code. A reason has at
 // most 123 bytes; what is longer is cut. Before the handshake is done it ends the
-// transport. Nothing is delivered any more.
+// transport. Nothing is delivered any more. An error is the transport's, which
+// has not taken the close frame: then it is ended without one.
 func (c *Conn) Close(code int, reason string) error {
 	return errors.New("not implemented: step 8")
 }

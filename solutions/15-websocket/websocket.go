@@ -36,7 +36,8 @@ type Options struct {
 	OnOpen func(c *Conn)
 
 	// OnMessage is called for each whole message. payload is valid until it
-	// returns, and is overwritten afterwards. A text message is valid UTF-8.
+	// returns, and is overwritten afterwards; its capacity ends with it, so
+	// append makes a copy. A text message is valid UTF-8.
 	OnMessage func(c *Conn, text bool, payload []byte)
 
 	// OnClose is called once for each OnOpen, last, when the transport has
