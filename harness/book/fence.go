@@ -3,6 +3,8 @@ package book
 import (
 	"regexp"
 	"strings"
+
+	"github.com/asynclab/asynclab/harness/book/diagram"
 )
 
 // A kind is what a fenced block is taken for.
@@ -19,7 +21,8 @@ const (
 // course have none; then their text decides:
 //
 //   - a drawing has a box character of Unicode in it, or at least two strokes:
-//     a corner (+-- or --+) or an arrow (--> or <--);
+//     a corner (+-- or --+) or an arrow (--> or <--), or an arrow that points
+//     up or down;
 //   - commands are blocks whose every line begins with a command;
 //   - everything else is output.
 //
@@ -39,7 +42,7 @@ func kindOf(language, text string) kind {
 	switch {
 	case allCommands(text):
 		return commands
-	case strings.ContainsAny(text, "│┌┐└┘├┤┬┴┼╭╮╰╯▼▲►◄") || len(strokes.FindAllString(text, 2)) == 2:
+	case strings.ContainsAny(text, "│┌┐└┘├┤┬┴┼╭╮╰╯▼▲►◄") || len(strokes.FindAllString(text, 2)) == 2 || diagram.Read(text).Upright():
 		return drawing
 	}
 	return output

@@ -29,6 +29,8 @@ func TestWhatABlockIs(t *testing.T) {
 		{"", "+------+\n| box  |\n+------+\n", drawing},
 		{"", "a --> b --> c\n", drawing},
 		{"", "a ──► b\n", drawing},
+		{"", "read\n  | sleeps\n  v\ndata\n", drawing},
+		{"", "var v\n    ^ here\n", output},
 		{"", "go to b\n├── a\n└── b\n", drawing},
 		{"text", "a --> b --> c\n", output},
 		{"diagram", "a\n", drawing},

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
@@ -70,6 +71,7 @@ func (b *builder) render(p *Page, flat bool) (rendering, error) {
 	var names []*ast.CodeSpan // these and pictures are replaced, so not while walking
 	var images []*ast.Image
 	var raw []ast.Node // HTML
+	var texts []*ast.Text
 	err := ast.Walk(doc, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
 		if !entering {
 			return ast.WalkContinue, nil
@@ -89,6 +91,12 @@ func (b *builder) render(p *Page, flat bool) (rendering, error) {
 			images = append(images, n)
 		case *ast.CodeSpan:
 			names = append(names, n)
+		case *ast.Text:
+			texts = append(texts, n)
+		case *east.TableCell:
+			if utf8.RuneCountInString(plain(n, p.markdown)) <= 12 {
+				n.SetAttributeString("class", []byte("short")) // a figure and its unit stay on a line
+			}
 		case *ast.HTMLBlock, *ast.RawHTML:
 			raw = append(raw, n)
 		}
@@ -96,6 +104,9 @@ func (b *builder) render(p *Page, flat bool) (rendering, error) {
 	})
 	if err != nil {
 		return r, err
+	}
+	for _, n := range texts {
+		keepUnits(n, p.markdown)
 	}
 	for _, n := range names {
 		b.linkFile(p, n, flat)
@@ -145,6 +156,26 @@ func (b *builder) linkFile(p *Page, n *ast.CodeSpan, flat bool) {
 	link.SetAttributeString("class", []byte("file"))
 	n.Parent().ReplaceChild(n.Parent(), n, link)
 	link.AppendChild(link, n)
+}
+
+var unit = regexp.MustCompile(`\d (?:n|µ|m)?s\b|\d (?:K|M|G|T)i?B\b|\d (?:M|G)bit\b|\d (?:k|M|G)?Hz\b`)
+
+// keepUnits puts a space that does not break between a figure and its unit.
+func keepUnits(n *ast.Text, source []byte) {
+	if n.Parent().Kind() == ast.KindCodeSpan {
+		return
+	}
+	for {
+		at := unit.FindIndex(n.Segment.Value(source))
+		if at == nil {
+			return
+		}
+		space := n.Segment.Start + at[0] + 1
+		before, between := ast.NewTextSegment(n.Segment.WithStop(space)), ast.NewString([]byte("\u00a0"))
+		n.Parent().InsertBefore(n.Parent(), n, before)
+		n.Parent().InsertBefore(n.Parent(), n, between)
+		n.Segment = n.Segment.WithStart(space + 1)
+	}
 }
 
 var hrefAttribute = regexp.MustCompile(`(<a\s[^<>]*?href=")([^"]*)(")`)

@@ -74,6 +74,13 @@ func Read(source string) *Picture {
 	return p
 }
 
+// Upright says whether an arrow of the picture points up or down. Nobody types
+// one by chance: it takes a line that ends in a head below or above it.
+func (p *Picture) Upright() (found bool) {
+	p.each(func(_, _ int, c *cell) { found = found || c.kind == head && c.dirs&(north|south) != 0 })
+	return found
+}
+
 // at is the cell of a row and a column; a blank one outside of the picture.
 func (p *Picture) at(row, col int) cell {
 	if row < 0 || row >= len(p.cells) || col < 0 || col >= p.wide {
