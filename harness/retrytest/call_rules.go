@@ -307,6 +307,7 @@ func timeoutExact(r *spec.Run, l lab) error {
 			return spec.Fail("ErrTimeout to be a context.DeadlineExceeded, too", "it is %v", short.err)
 		}
 		told := k.take(cancel)
+		slices.SortFunc(told, func(a, b frame) int { return int(a.id) - int(b.id) })
 		if len(told) != 3 || told[0].id != got[0].id || told[1].id != got[1].id || told[2].id != got[2].id {
 			return spec.Fail("the server to be told that nobody waits for the three calls", "it was told %v", told)
 		}

@@ -189,7 +189,7 @@ func hedgeOne(r *spec.Run, l lab, from string) error {
 		if err := s.none("before the 95th percentile"); err != nil {
 			return err
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		two, b, err := s.find("slow")
 		if err != nil {
 			return err

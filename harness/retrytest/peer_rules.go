@@ -118,6 +118,7 @@ func resumeAnswers(r *spec.Run, l lab) error {
 	if all[2].ctx.Err() != nil {
 		return spec.Fail("the call that runs to go on without a connection", "its context has ended: %v", all[2].ctx.Err())
 	}
+	m.calm = works
 	if g, err = m.again(g, 0, true, "after its connection was lost"); err != nil {
 		return err
 	}
@@ -133,6 +134,7 @@ func resumeAnswers(r *spec.Run, l lab) error {
 	if err := g.answered(3, done, "a3"); err != nil {
 		return err
 	}
+	m.calm = nil
 	if _, err := g.call("q4"); err != nil {
 		return err
 	}
@@ -245,7 +247,10 @@ func pushesSurvive(r *spec.Run, l lab) error {
 	if err := first(g.still("when all is acknowledged"), send(1), pushed(g, 9)); err != nil {
 		return err
 	}
-	_, err = m.again(g, 99, false, "by a client that has seen push 99 of 9")
+	if _, err := m.again(g, 99, false, "by a client that has seen push 99 of 9"); err != nil {
+		return err
+	}
+	_, err = m.again(g, 5, false, "by a client that has acknowledged 8, and has seen 5 only")
 	return err
 }
 
@@ -274,6 +279,9 @@ func newestCounts(r *spec.Run, l lab) error {
 		return err
 	}
 	if _, err := g.call("q", number(1)); err != nil {
+		return err
+	}
+	if err := g.still("while the call runs"); err != nil {
 		return err
 	}
 	if err := l.Push(w.ctx, []byte("p")); err != nil {

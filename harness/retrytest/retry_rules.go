@@ -92,7 +92,7 @@ func busyAgain(r *spec.Run, l lab) error {
 			lucky, sad := s.call(req("lucky")), s.call(req("sad"))
 			ids := map[uint64]bool{}
 			for n := range 4 {
-				got, err := k.calls(fmt.Sprintf("as attempt %d", n+1), "lucky", "sad")
+				got, err := k.together(fmt.Sprintf("as attempt %d", n+1), "lucky", "sad")
 				if err != nil {
 					return err
 				}
@@ -114,7 +114,7 @@ func busyAgain(r *spec.Run, l lab) error {
 				if got := k.take(); len(got) > 0 {
 					return spec.Fail(fmt.Sprintf("retry %d after %v", n+1, pause), "it came earlier")
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 			}
 			time.Sleep(5 * time.Second)
 			if _, err := k.calls("after four attempts"); err != nil {
@@ -198,8 +198,8 @@ func safeRepeated(r *spec.Run, l lab) error {
 		if _, err := k.calls("before the backoff is over"); err != nil {
 			return err
 		}
-		time.Sleep(1)
-		again, err := k.calls("after the backoff", "read", "pay")
+		time.Sleep(time.Nanosecond)
+		again, err := k.together("after the backoff", "read", "pay")
 		if err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func safeRepeated(r *spec.Run, l lab) error {
 		if k, err = s.at[0].link(); err != nil {
 			return err
 		}
-		if again, err = k.calls("in the new session", "read", "pay"); err != nil {
+		if again, err = k.together("in the new session", "read", "pay"); err != nil {
 			return err
 		}
 		k.answer(again[0], "new")

@@ -1,8 +1,10 @@
 package retrytest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +22,8 @@ type room struct {
 	l    lab
 	srv  server
 	addr string
+
+	calm chan work // when set, nothing may come to the handler while an answer is awaited
 
 	mu  sync.Mutex // guards the following
 	now time.Time
@@ -83,6 +87,7 @@ func echo(_ context.Context, body []byte, reply func([]byte, error)) { reply(bod
 type guest struct {
 	m       *room
 	conn    net.Conn
+	in      *bufio.Reader
 	session uint64
 	resumed bool
 	nextID  uint64
@@ -96,10 +101,7 @@ func (m *room) dial() (*guest, error) {
 		return nil, spec.Fail("the server to take a connection", "%v", err)
 	}
 	m.r.Cleanup(func() { conn.Close() })
-	if at, ok := m.r.Context().Deadline(); ok {
-		conn.SetReadDeadline(at)
-	}
-	return &guest{m: m, conn: conn}, nil
+	return &guest{m: m, conn: conn, in: bufio.NewReader(conn)}, nil
 }
 
 // join connects and shakes hands.
@@ -135,14 +137,38 @@ func (g *guest) send(all ...frame) error {
 
 // next reads a frame. what completes the sentence "expected ...".
 func (g *guest) next(what string) (frame, error) {
-	f, err := readFrame(g.conn)
+	f, err := g.read()
 	switch {
+	case errors.As(err, new(*spec.Failure)):
+		return f, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return f, spec.Fail(what, "nothing had come by the deadline")
 	case err != nil:
 		return f, spec.Fail(what, "the connection ended: %v", err)
 	}
 	return f, nil
+}
+
+// read waits for a frame until the check's deadline, and looks now and then
+// whether the handler was called where it should not be.
+func (g *guest) read() (frame, error) {
+	for size := 4; ; {
+		g.conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		head, err := g.in.Peek(size)
+		switch {
+		case err == nil && size == 4 && binary.BigEndian.Uint32(head) > 0:
+			size += int(binary.BigEndian.Uint32(head))
+		case err == nil:
+			return readFrame(g.in)
+		case !errors.Is(err, os.ErrDeadlineExceeded) || g.m.r.Context().Err() != nil:
+			return frame{}, err
+		}
+		select {
+		case w := <-g.m.calm:
+			return frame{}, spec.Fail("no further call of the handler", "it got %q", w.body)
+		default:
+		}
+	}
 }
 
 // call sends a call and returns its id.
@@ -204,7 +230,7 @@ func (g *guest) still(when string) error {
 // ended waits until the server has closed the connection.
 func (g *guest) ended(why string) error {
 	for {
-		f, err := readFrame(g.conn)
+		f, err := g.read()
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return spec.Fail("the connection to be closed "+why, "it was open at the deadline")

@@ -261,6 +261,17 @@ func (k *link) calls(when string, bodies ...string) ([]frame, error) {
 	return got, nil
 }
 
+// together is calls for what was due at the same time: in any order. The frames
+// are in the order of bodies.
+func (k *link) together(when string, bodies ...string) ([]frame, error) {
+	got := k.take()
+	slices.SortStableFunc(got, func(a, b frame) int { return slices.Index(bodies, a.body) - slices.Index(bodies, b.body) })
+	k.mu.Lock()
+	k.got = got
+	k.mu.Unlock()
+	return k.calls(when, bodies...)
+}
+
 func list(all []string) string {
 	if len(all) == 0 {
 		return "no call"
@@ -287,7 +298,7 @@ func (s *stage) call(req Request) *result {
 }
 
 func (s *stage) watch(req Request) (*result, Future) {
-	res, made := &result{what: string(req.Body)}, time.Now()
+	res, made := &result{what: string(req.Body[:min(len(req.Body), 20)])}, time.Now()
 	f := s.c.Go(req)
 	f.Then(nil, func(body []byte, err error) {
 		s.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"testing"
 	"time"
@@ -133,11 +132,6 @@ func (l lab) name(err error) string {
 
 // remote is an error of the server's handler: a RemoteError.
 type remote interface{ Remote() string }
-
-// refused is a connection that is refused.
-func refused(context.Context) (net.Conn, error) {
-	return nil, errors.New("connection refused")
-}
 
 func constant(f float64) func() float64 { return func() float64 { return f } }
 

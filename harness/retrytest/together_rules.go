@@ -3,8 +3,10 @@ package retrytest
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +15,16 @@ import (
 )
 
 var togetherRules = []spec.Rule[lab]{
+	{
+		Name: "NonsenseIsRefused", Group: "together", Points: 1, Section: all11,
+		Why: "A negative timeout, a ratio of NaN or a call that is too large is a mistake of the caller. He should hear of it from you, and not from the far end.",
+		Hints: [3]string{
+			"Which values make no sense?",
+			"Negative ones, ratios above 1 or NaN, no endpoint, a nil Dial, no Handle. Of calls: a body that does not fit into MaxMessage, a key above 255 bytes.",
+			"!(ratio >= 0 && ratio <= 1) is true for NaN, ratio < 0 || ratio > 1 is not",
+		},
+		Check: nonsense,
+	},
 	{
 		Name: "ExactlyOnceThroughCuts", Group: "together", Points: 3, Section: all11, Deadline: 2 * time.Minute,
 		Why: "Your client, your server, and a network that cuts every connection in the middle of a frame. Each call is done once and answered, each push comes once and in order. That is what all of this is for.",
@@ -50,6 +62,57 @@ var togetherRules = []spec.Rule[lab]{
 			return together(r, l, chaos.Faults{Cut: 40_000, Duplicate: twice}, Options{})
 		},
 	},
+}
+
+func nonsense(r *spec.Run, l lab) error {
+	budget := func(ratio float64, reserve int) error { _, err := l.Budget(ratio, reserve); return err }
+	breaker := func(o BreakerOptions) error { _, err := l.Breaker(o); return err }
+	dial := []Dial{func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }}
+	client := func(o Options) error {
+		c, err := l.New(o)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	server := func(o ServerOptions) error { _, err := l.NewServer(o); return err }
+	_, window := l.Latencies(0)
+	for what, err := range map[string]error{
+		"a budget with ratio -1": budget(-1, 1), "a budget with ratio 2": budget(2, 1), "a budget with ratio NaN": budget(math.NaN(), 1), "a budget with reserve -1": budget(0.1, -1),
+		"a breaker with Window -1": breaker(BreakerOptions{Window: -1}), "a breaker with Ratio NaN": breaker(BreakerOptions{Ratio: math.NaN()}), "a breaker with Ratio 2": breaker(BreakerOptions{Ratio: 2}),
+		"a breaker with Open -1": breaker(BreakerOptions{Open: -1}), "a breaker with Probes -1": breaker(BreakerOptions{Probes: -1}), "a window of no latencies": window,
+		"a client without an endpoint": client(Options{}), "a client with a nil Dial": client(Options{Dial: []Dial{nil}}), "a client with Timeout -1": client(Options{Dial: dial, Timeout: -1}),
+		"a client with Attempts -1": client(Options{Dial: dial, Attempts: -1}), "a client with RetryRatio 2": client(Options{Dial: dial, RetryRatio: 2}), "a client with HedgeQuantile 2": client(Options{Dial: dial, HedgeQuantile: 2}),
+		"a client with HedgeQuantile NaN": client(Options{Dial: dial, HedgeQuantile: math.NaN()}), "a client with BreakerWindow -1": client(Options{Dial: dial, BreakerWindow: -1}), "a client with KeepAlive -1": client(Options{Dial: dial, KeepAlive: -1}),
+		"a server without Handle": server(ServerOptions{}), "a server with MaxRunning -1": server(ServerOptions{Handle: echo, MaxRunning: -1}), "a server with MaxWaiting -2": server(ServerOptions{Handle: echo, MaxWaiting: -2}),
+		"a server with KeyAge -1": server(ServerOptions{Handle: echo, KeyAge: -1}), "a server with Sessions -1": server(ServerOptions{Handle: echo, Sessions: -1}),
+	} {
+		if err == nil {
+			return spec.Fail(what+" to be refused", "there was no error")
+		}
+	}
+	return play(r, l, 1, Options{MaxMessage: 1000}, nil, func(s *stage) error {
+		k, err := s.at[0].link()
+		if err != nil {
+			return err
+		}
+		r.Step("MaxMessage 1000; calls of 978 and 979 bytes, and 22 for the rest; a key of 255 bytes, and one of 256")
+		long := func(n int) []byte { return []byte(strings.Repeat("x", n)) }
+		fits, large := s.call(Request{Body: long(978)}), s.call(Request{Body: long(979)})
+		key, longKey := s.call(Request{Key: string(long(255))}), s.call(Request{Key: string(long(256))})
+		if err := first(s.is(fits, "", ""), s.is(large, "", "ErrTooLarge"), s.is(key, "", ""), s.is(longKey, "", "ErrTooLarge")); err != nil {
+			return err
+		}
+		if n := len(k.take()); n != 2 {
+			return spec.Fail("two calls to be sent", "%d were", n)
+		}
+		r.Step("the server sends a frame above MaxMessage")
+		k.conn.Write([]byte{0, 0, 4, 0, reply})
+		if over, _ := k.over(); !over {
+			return spec.Fail("the connection to be closed", "it is open")
+		}
+		return nil
+	})
 }
 
 // register is what the server of together has done.

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"net"
 )
 
 // The kinds of frames, see wire.go of the lab.
@@ -164,7 +163,7 @@ func decode(b []byte) (f frame) {
 }
 
 // readFrame reads one.
-func readFrame(c net.Conn) (frame, error) {
+func readFrame(c io.Reader) (frame, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(c, head[:]); err != nil {
 		return frame{}, err
