@@ -177,7 +177,7 @@ func (d *disk) Open(name string, create bool) (File, error) {
 	if n == nil || n.dir {
 		return nil, fmt.Errorf("open %s: %w", name, os.ErrNotExist)
 	}
-	return &handle{d, n, p}, nil
+	return &handle{d: d, n: n, path: p}, nil
 }
 
 func (d *disk) Rename(from, to string) error {
@@ -234,9 +234,10 @@ func (d *disk) SyncDir(dir string) error {
 
 // handle is a [File].
 type handle struct {
-	d    *disk
-	n    *inode
-	path string
+	d      *disk
+	n      *inode
+	path   string
+	closed bool // guarded by d.mu
 }
 
 func (h *handle) ReadAt(p []byte, off int64) (int, error) {
@@ -245,6 +246,9 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	}
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
+	if h.closed {
+		return 0, fmt.Errorf("read %s: %w", h.path, os.ErrClosed)
+	}
 	if off >= int64(len(h.n.data)) {
 		return 0, io.EOF
 	}
@@ -263,6 +267,9 @@ func (h *handle) Pwrite(p []byte, off int64) (int, error) {
 	}
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
+	if h.closed {
+		return 0, fmt.Errorf("write %s: %w", h.path, os.ErrClosed)
+	}
 	n, failed := len(p), error(nil)
 	if h.d.wrote != nil {
 		n, failed = h.d.wrote(o, len(p))
@@ -318,7 +325,12 @@ func (h *handle) Size() (int64, error) {
 	return int64(len(h.n.data)), nil
 }
 
-func (h *handle) Close() error { return nil }
+func (h *handle) Close() error {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	h.closed = true
+	return nil
+}
 
 // kill has every operation fail from now on: what is left of the process that
 // had the disk cannot touch it any more.
@@ -332,7 +344,7 @@ func (d *disk) kill() {
 type loss struct {
 	what  string
 	names bool // changes of names that were not synced are there all the same
-	every int  // or, if not 0, only those of each second removed file: the first, third (1), or the others (2)
+	every int  // or, if not 0, only the removals of each second segment: the first, third (1), or the others (2)
 	torn  func(synced []byte, pending []change) []byte
 }
 
@@ -434,7 +446,7 @@ func (d *disk) after(l loss) *disk {
 func (d *disk) someRemoved(which int) map[string]*inode {
 	var gone []string
 	for p := range d.saved {
-		if d.now[p] == nil {
+		if d.now[p] == nil && strings.HasSuffix(p, ".log") {
 			gone = append(gone, p)
 		}
 	}

@@ -149,13 +149,15 @@ func failedSync(r *spec.Run, l lab) error {
 	if err := fill(r, l, q, 0, 3); err != nil {
 		return err
 	}
-	r.Step("3 records; then an fsync fails, as it does on Linux: the pages count as written, and are not")
+	r.Step("3 records; then an fsync fails, as it does on Linux: the pages count as written, and are not; a record is queued meanwhile")
 	var mu sync.Mutex
 	syncs := 0
+	g := newGate(r, logSyncs)
 	d.change(func(o op) error {
 		if !logSyncs(o) {
 			return nil
 		}
+		g.before(o)
 		mu.Lock()
 		defer mu.Unlock()
 		if syncs++; syncs > 1 {
@@ -165,14 +167,33 @@ func failedSync(r *spec.Run, l lab) error {
 		return errIO
 	}, nil)
 	a := newAcks()
+	told := make(chan error, 2)
+	for i := 3; i < 5; i++ {
+		if err := batch(r, q, i, i+1, func(i int, offset int64, err error) { a.done(i, offset, err); told <- err }); err != nil {
+			return err
+		}
+		if err := r.Until("an fsync to begin", func() bool { return g.came() > 0 }); err != nil {
+			return err
+		}
+	}
+	g.open()
 	for i := 3; i < 6; i++ {
-		offset, err := q.Append(r.Context(), key(i), value(i))
-		a.done(i, offset, err)
+		var err error
+		if i < 5 {
+			var late error
+			if err, late = spec.Wait(r, "everybody whose record was queued to be told", told); late != nil {
+				return late
+			}
+		} else {
+			var offset int64
+			offset, err = q.Append(r.Context(), key(i), value(i))
+			a.done(i, offset, err)
+		}
 		if err == nil {
-			return spec.Fail(fmt.Sprintf("Append of record %d to return an error: its fsync, or one before it, has failed", i), "it returned nil and offset %d", offset)
+			return spec.Fail(fmt.Sprintf("record %d to be told an error: its fsync, or one before it, has failed", i), "it was acknowledged")
 		}
 		if !isErr(err, l.Failed) {
-			return spec.Fail("Append to return ErrFailed", "it returned %s", l.name(err))
+			return spec.Fail("ErrFailed after a failed fsync", "record %d was told %s", i, l.name(err))
 		}
 	}
 	if err := q.TryAppend(nil, nil, nil); !isErr(err, l.Failed) {

@@ -283,12 +283,12 @@ func batchesChecked(r *spec.Run, l lab) error {
 	}
 	near.Close()
 	good := <-all
-	one := len(good) - bytes.NewReader(good).Len()
 	in := bytes.NewReader(good)
 	if _, err := l.ReadBatch(in); err != nil {
 		return spec.Fail("ReadBatch to read what FetchTo has sent", "it returned %v", err)
 	}
-	if one = len(good) - in.Len(); one >= len(good) || one == 0 {
+	one := len(good) - in.Len()
+	if one >= len(good) || one == 0 {
 		return spec.Fail("ReadBatch to read one batch, and no byte of the next", "it has read %d of %d bytes", one, len(good))
 	}
 	r.Step("a batch of %d bytes ends at every byte; each of its bits is changed", one)

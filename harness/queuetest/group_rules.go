@@ -210,8 +210,21 @@ func acksDurable(r *spec.Run, l lab) error {
 		}
 		r.Step("12 records are delivered, and acknowledged one by one; after each Ack the power goes, in several ways")
 		for i, one := range ds {
+			var during []*disk
+			d.change(func(o op) error {
+				if o.changes() && i < 3 {
+					during = append(during, d.after(power), d.after(half), d.after(zeros), d.after(process))
+				}
+				return nil
+			}, nil)
 			if err := g.Ack(one); err != nil {
 				return spec.Fail("Ack to return nil", "it returned %s", l.name(err))
+			}
+			d.change(nil, nil)
+			for _, copied := range during {
+				if err := duringAck(l, copied, int64(i)); err != nil {
+					return err
+				}
 			}
 			if err := g.Ack(one); err != nil {
 				return spec.Fail("a second Ack of the same delivery to return nil: it is done", "it returned %s", l.name(err))
@@ -258,6 +271,24 @@ func acksDurable(r *spec.Run, l lab) error {
 		}
 		return nil
 	})
+}
+
+// duringAck holds that a crash in the midst of an Ack leaves the group as it was
+// before, or as it is behind it.
+func duringAck(l lab, d *disk, before int64) error {
+	q, err := l.Open(logDir, Options{FS: d, SegmentBytes: 500})
+	if err != nil {
+		return spec.Fail("Open to open the log after a crash in the midst of an Ack", "it returned %v", err)
+	}
+	defer end(q, d)
+	g, err := q.Group("g", GroupOptions{})
+	if err != nil {
+		return spec.Fail("Group to find its group after a crash in the midst of an Ack", "it returned %s", l.name(err))
+	}
+	if c := g.Stats().Committed; c != before && c != before+1 {
+		return spec.Fail(fmt.Sprintf("offset %d or %d to be committed after a crash in the midst of an Ack", before, before+1), "Stats says %d", c)
+	}
+	return nil
 }
 
 // first holds which record the next Receive delivers, as whichever attempt: those

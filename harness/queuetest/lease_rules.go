@@ -15,8 +15,8 @@ var leaseRules = []spec.Rule[lab]{
 		Why: "A consumer takes a record and dies. When its time is over, and not before, somebody else gets it, one who has waited all the while too. That is what at-least-once costs and is worth.",
 		Hints: [3]string{
 			"When does a consumer wait, although a record will be due in ten seconds?",
-			"It waits for the first of: a new record, a change, and the earliest due of all leases, those included that were handed out after it began to wait.",
-			"a heap of leases by due; deliver: if this lease is the first now, close(changed)",
+			"It waits for the first of three: a new record, a change of the leases, and the time at which the earliest of them is due.",
+			"a heap of leases by due; Receive: select { <-grown; <-changed; <-time.After(line[0].due - now); <-ctx.Done() }",
 		},
 		Check: visibility,
 	},
@@ -86,8 +86,7 @@ func visibility(r *spec.Run, l lab) error {
 			return spec.Fail("Group to be made", "it returned %s", l.name(err))
 		}
 		r.Step("Visibility 10 s; one consumer gets offset 0 at 0 s, one gets 1 at 1 s, a third waits")
-		one, err := gets(r, l, g, 0, 1)
-		if err != nil {
+		if _, err := gets(r, l, g, 0, 1); err != nil {
 			return err
 		}
 		time.Sleep(time.Second)
@@ -126,7 +125,8 @@ func visibility(r *spec.Run, l lab) error {
 		}
 		r.Step("the first one acknowledges in time, after a restart of the clock by Receive")
 		time.Sleep(9 * time.Second) // it is 20 s: offset 0 is over
-		if one, err = gets(r, l, g, 0, 3); err != nil {
+		one, err := gets(r, l, g, 0, 3)
+		if err != nil {
 			return err
 		}
 		time.Sleep(9*time.Second + 999*ms)
@@ -176,6 +176,25 @@ func backoff(r *spec.Run, l lab) error {
 			}
 			want += ms + wait
 		}
+		r.Step("one consumer has the record, another waits; Nack")
+		one, err := g.Receive(r.Context())
+		if err != nil {
+			return spec.Fail("Receive to deliver", "it returned %s", l.name(err))
+		}
+		other := make(chan time.Duration, 1)
+		go func() {
+			if _, err := g.Receive(r.Context()); err == nil {
+				other <- time.Since(began)
+			}
+		}()
+		synctest.Wait()
+		if err := g.Nack(one); err != nil {
+			return spec.Fail("Nack to return nil", "it returned %s", l.name(err))
+		}
+		want += 50 * ms
+		if at := <-other; at != want {
+			return spec.Fail(fmt.Sprintf("the one who waits to get the record at %v", want), "it came at %v", at)
+		}
 		return nil
 	})
 }
@@ -189,7 +208,7 @@ func staleAck(r *spec.Run, l lab) error {
 		if err := fill(r, l, q, 0, 3); err != nil {
 			return err
 		}
-		g, err := q.Group("g", GroupOptions{Visibility: time.Second, MaxAttempts: 9})
+		g, err := q.Group("g", GroupOptions{Visibility: time.Second, Backoff: time.Second, MaxAttempts: 9})
 		if err != nil {
 			return spec.Fail("Group to be made", "it returned %s", l.name(err))
 		}
@@ -197,14 +216,18 @@ func staleAck(r *spec.Run, l lab) error {
 		if err != nil {
 			return err
 		}
-		r.Step("three records; their time is over; offset 0 is delivered again, and 1 is acknowledged late")
-		time.Sleep(2 * time.Second)
-		second, err := gets(r, l, g, 0, 2)
-		if err != nil {
+		r.Step("three records; at 1.5 s their time is over, and 1 is acknowledged late; at 2 s offset 0 is delivered again")
+		time.Sleep(1500 * ms)
+		if err := nothing(r, l, g, "Backoff is 1 s"); err != nil {
 			return err
 		}
 		if err := g.Ack(first[1]); err != nil {
 			return spec.Fail("Ack to return nil, late, while nobody else has the record", "it returned %s", l.name(err))
+		}
+		time.Sleep(500 * ms)
+		second, err := gets(r, l, g, 0, 2)
+		if err != nil {
+			return err
 		}
 		for what, err := range map[string]error{"Ack": g.Ack(first[0]), "Nack": g.Nack(first[0]), "Ack of a record that was never delivered": g.Ack(Delivery{Offset: 77, Attempt: 1})} {
 			if !isErr(err, l.Stale) {
@@ -278,7 +301,7 @@ func inFlight(r *spec.Run, l lab) error {
 func deadLetters(r *spec.Run, l lab) error {
 	return r.Bubble(func(r *spec.Run) error {
 		d := newDisk()
-		q, err := open(r, l, d, Options{RetainBytes: 1, SegmentBytes: 100})
+		q, err := open(r, l, d, Options{RetainBytes: 1, SegmentBytes: 1})
 		if err != nil {
 			return err
 		}
@@ -361,7 +384,7 @@ func dieTwice(r *spec.Run, l lab, g group) error {
 // diedOrLives holds that each record is to be delivered, or a dead letter, or
 // was acknowledged.
 func diedOrLives(r *spec.Run, l lab, d *disk, o GroupOptions) error {
-	q, err := l.Open(logDir, Options{FS: d, SegmentBytes: 100})
+	q, err := l.Open(logDir, Options{FS: d, SegmentBytes: 1})
 	if err != nil {
 		return spec.Fail("Open to open the log after a crash on the way of a dead letter", "it returned %v", err)
 	}

@@ -142,7 +142,7 @@ func damage(r *spec.Run, l lab) error {
 	}
 	file := d.segments()[0]
 	ends := d.bounds(file)
-	ends = ends[slices.IndexFunc(ends, func(n int64) bool { return n > 0 }):]
+	ends = slices.DeleteFunc(ends, func(n int64) bool { return n == 0 })
 	if len(ends) < 4 {
 		return spec.Fail("an fsync for each record that is acknowledged by itself", "the file was synced at %v bytes", ends)
 	}
@@ -153,6 +153,15 @@ func damage(r *spec.Run, l lab) error {
 		bad := slices.Clone(good)
 		bad[bit/8] ^= 1 << (bit % 8)
 		if err := refused(r, l, d, file, bad, from, fmt.Sprintf("bit %d of byte %d of %s has changed, and whole batches are behind it", bit%8, bit/8, path.Base(file))); err != nil {
+			return err
+		}
+	}
+	r.Step("the same bit of two bytes is changed, 4 apart: two lengths whose sum is the same")
+	for bit := from * 8; bit < (to-4)*8; bit++ {
+		bad := slices.Clone(good)
+		bad[bit/8] ^= 1 << (bit % 8)
+		bad[bit/8+4] ^= 1 << (bit % 8)
+		if err := refused(r, l, d, file, bad, from, fmt.Sprintf("bit %d of bytes %d and %d of %s has changed, and whole batches are behind it", bit%8, bit/8, bit/8+4, path.Base(file))); err != nil {
 			return err
 		}
 	}
@@ -173,7 +182,7 @@ func damage(r *spec.Run, l lab) error {
 // refused holds that a log with a damaged file is refused, with the place, and
 // not changed.
 func refused(r *spec.Run, l lab, d *disk, file string, bad []byte, position int64, what string) error {
-	hurt := d.after(power)
+	hurt := d.after(process)
 	hurt.put(file, bad)
 	q, err := l.Open(logDir, Options{FS: hurt})
 	if err == nil {
@@ -240,7 +249,7 @@ func (d *disk) fullDamage(r *spec.Run, l lab) error {
 		{"its last batch is missing", func(p []byte) []byte { return p[:ends[len(ends)-2]] }},
 		{"it is empty", func(p []byte) []byte { return nil }},
 	} {
-		hurt := d.after(power)
+		hurt := d.after(process)
 		hurt.put(file, change.of(d.content(file)))
 		o.FS = hurt
 		q, err := l.Open(logDir, o)

@@ -189,6 +189,12 @@ func groupsKeep(r *spec.Run, l lab) error {
 				return err
 			}
 		}
+		if _, err := q.Retain(); err != nil {
+			return spec.Fail("Retain to return nil", "it returned %s", l.name(err))
+		}
+		if first, _ := q.Bounds(); first > 30 {
+			return spec.Fail("the log to begin not above 30: what is delivered is not done", "it begins with %d", first)
+		}
 		r.Step("RetainPastGroups")
 		end(q, d)
 		after := d.after(power)

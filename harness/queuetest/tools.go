@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
@@ -285,20 +284,11 @@ func gets(r *spec.Run, l lab, g group, offset int64, attempt int) (Delivery, err
 	return d, nil
 }
 
-// close closes a log in the midst of a check.
+// closed closes a log in the midst of a check.
 func closed(r *spec.Run, l lab, q judged) error {
 	err := r.Call("Close to return", func() error { return q.Close(r.Context()) })
 	if err != nil {
 		return spec.Fail("Close to return nil", "it returned %s", l.name(err))
 	}
 	return nil
-}
-
-// lines is all in one line.
-func lines[T any](all []T) string {
-	var out []string
-	for _, v := range all {
-		out = append(out, fmt.Sprint(v))
-	}
-	return strings.Join(slices.Clip(out), ", ")
 }

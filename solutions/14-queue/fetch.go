@@ -42,13 +42,9 @@ func (l *Log) FetchTo(c net.Conn, offset int64, maxBytes int) (next int64, err e
 // only.
 func (s *segment) span(position, end, atMost int64) (n, next int64, err error) {
 	for position+n < end {
-		var head [headerSize]byte
-		if err := readFull(s.file, head[:], position+n); err != nil {
+		h, err := s.readHeader(position+n, end)
+		if err != nil {
 			return 0, 0, err
-		}
-		h, err := parse(head[:])
-		if err != nil || h.position != position+n || int64(h.size) > end-position-n {
-			return 0, 0, &CorruptError{s.path, position + n, "no batch is here"}
 		}
 		if n > 0 && n+int64(h.size) > atMost {
 			break

@@ -62,9 +62,6 @@ func (g *Group) deliver(l *lease, now time.Time) *Delivery {
 	l.attempt++
 	l.held, l.due = true, now.Add(g.opt.Visibility)
 	heap.Fix(&g.line, l.place)
-	if l.place == 0 {
-		g.wake() // those who wait must look earlier than they think
-	}
 	r := l.record
 	return &Delivery{r.Offset, r.Time, r.Key, r.Value, l.attempt}
 }

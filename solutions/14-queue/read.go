@@ -45,7 +45,8 @@ func (l *Log) Read(offset int64, maxBytes int) ([]Record, error) {
 
 // locate finds the batch with offset: its segment, which the caller releases,
 // its position, and where the segment's batches end. No segment and no error
-// mean that offset is the end of the log.
+// mean that offset is the end of the log. From the index on it looks at headers
+// only; a wrong one is found out by the next, or by who reads the batch.
 func (l *Log) locate(offset int64) (s *segment, position, end int64, err error) {
 	l.mu.Lock()
 	s, end, err = l.holding(offset)
@@ -57,10 +58,8 @@ func (l *Log) locate(offset int64) (s *segment, position, end int64, err error) 
 	s.users++
 	l.mu.Unlock()
 	position = near.position
-	next := near.offset
-	var buf []byte
-	for {
-		h, batch, err := s.readBatch(position, end, buf)
+	for next := near.offset; ; {
+		h, err := s.readHeader(position, end)
 		if err == nil && h.base != next {
 			err = &CorruptError{s.path, position, fmt.Sprintf("offset %d where %d should be", h.base, next)}
 		}
@@ -71,8 +70,7 @@ func (l *Log) locate(offset int64) (s *segment, position, end int64, err error) 
 		if next = h.next(); offset < next {
 			return s, position, end, nil
 		}
-		position += int64(len(batch))
-		buf = batch
+		position += int64(h.size)
 	}
 }
 

@@ -55,25 +55,33 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("queue: %s is damaged at byte %d: %s", e.File, e.Position, e.Reason)
 }
 
-// readBatch reads and checks the batch at position, into buf if that is large
-// enough. end is where the segment's batches end. An error of the file system
-// is returned as it is.
-func (s *segment) readBatch(position, end int64, buf []byte) (h header, batch []byte, err error) {
-	damaged := func(why string, args ...any) (header, []byte, error) {
-		return h, nil, &CorruptError{s.path, position, fmt.Sprintf(why, args...)}
+// readHeader reads the header at position. end is where the segment's batches
+// end. Whether all of the batch is right only its CRC can say, see readBatch.
+func (s *segment) readHeader(position, end int64) (h header, err error) {
+	damaged := func(why string, args ...any) (header, error) {
+		return h, &CorruptError{s.path, position, fmt.Sprintf(why, args...)}
 	}
 	if end-position < headerSize {
 		return damaged("%d bytes are no batch", end-position)
 	}
 	var head [headerSize]byte
 	if err := readFull(s.file, head[:], position); err != nil {
-		return h, nil, err
+		return h, err
 	}
 	if h, err = parse(head[:]); err != nil {
 		return damaged("%v", err)
 	}
 	if h.position != position || int64(h.size) > end-position {
 		return damaged("a batch of %d bytes that belongs to %d", h.size, h.position)
+	}
+	return h, nil
+}
+
+// readBatch reads and checks the batch at position, into buf if that is large
+// enough. An error of the file system is returned as it is.
+func (s *segment) readBatch(position, end int64, buf []byte) (h header, batch []byte, err error) {
+	if h, err = s.readHeader(position, end); err != nil {
+		return h, nil, err
 	}
 	if uint32(cap(buf)) < h.size {
 		buf = make([]byte, h.size)
@@ -83,7 +91,7 @@ func (s *segment) readBatch(position, end int64, buf []byte) (h header, batch []
 		return h, nil, err
 	}
 	if !h.intact(batch) {
-		return damaged("the CRC is wrong")
+		return h, nil, &CorruptError{s.path, position, "the CRC is wrong"}
 	}
 	return h, batch, nil
 }
