@@ -21,8 +21,8 @@ const (
 // course have none; then their text decides:
 //
 //   - a drawing has a box character of Unicode in it, or at least two strokes:
-//     a corner (+-- or --+) or an arrow (--> or <--), or an arrow that points
-//     up or down;
+//     a corner (+-- or --+), an arrow (--> or <--), a branch (|-- or '--), or one
+//     arrow that points up or down;
 //   - commands are blocks whose every line begins with a command;
 //   - everything else is output.
 //
@@ -49,7 +49,7 @@ func kindOf(language, text string) kind {
 }
 
 var (
-	strokes = regexp.MustCompile(`\+--|--\+|-->|<--|──`)
+	strokes = regexp.MustCompile("\\+--|--\\+|-->|<--|──|[|'`]--|['`]->")
 	command = regexp.MustCompile(`^(sudo |[A-Z_]+=\S+ |\$ )*(make|go|cd|curl|git|perf|ss|ulimit|sysctl|strace|docker|kubectl|wrk|ab|hey|k6|websocat|apt-get|nginx|openssl|cat|echo|export|taskset|tc|ip|chromium|redis-\w+|\./\S+)( |$)`)
 )
 

@@ -30,6 +30,7 @@ func TestWhatABlockIs(t *testing.T) {
 		{"", "a --> b --> c\n", drawing},
 		{"", "a ──► b\n", drawing},
 		{"", "read\n  | sleeps\n  v\ndata\n", drawing},
+		{"", "cycle\n  '-> events\n      |-- timers\n      '-- posted\n", drawing},
 		{"", "var v\n    ^ here\n", output},
 		{"", "go to b\n├── a\n└── b\n", drawing},
 		{"text", "a --> b --> c\n", output},

@@ -119,12 +119,29 @@ func (b *builder) render(p *Page, flat bool) (rendering, error) {
 	}
 	var w bytes.Buffer
 	err = markdown.Renderer().Render(&w, p.markdown, doc)
-	page := w.String()
+	page := narrow(w.String())
 	if flat {
 		page = strings.ReplaceAll(page, "<details>", "<details open>")
 	}
 	r.html = template.HTML(page)
 	return r, err
+}
+
+var longCode = regexp.MustCompile(`<code>[^<>\n]{21,}</code>`)
+
+// narrow lets long names in tables break behind / and _, so that the columns
+// beside them have room.
+func narrow(page string) string {
+	lines := strings.SplitAfter(page, "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "<td") {
+			lines[i] = longCode.ReplaceAllStringFunc(line, func(code string) string {
+				name := strings.TrimSuffix(strings.TrimPrefix(code, "<code>"), "</code>")
+				return "<code>" + strings.NewReplacer("/", "/<wbr>", "_", "_<wbr>").Replace(name) + "</code>"
+			})
+		}
+	}
+	return strings.Join(lines, "")
 }
 
 // key is the page's anchor where all pages are one.
