@@ -10,7 +10,7 @@ import (
 
 var crashRules = []spec.Rule[lab]{
 	{
-		Name: "SegmentsRoll", Group: "segments", Points: 3, Section: step5,
+		Name: "SegmentsRoll", Group: "segments", Points: 2, Section: step5,
 		Why: "A log in one file can only grow. Segments are what can be removed, found by their names, and sent; and where one ends and the next begins is where records get lost.",
 		Hints: [3]string{
 			"When is a segment full, and what is the next one called?",
@@ -20,7 +20,7 @@ var crashRules = []spec.Rule[lab]{
 		Check: segmentsRoll,
 	},
 	{
-		Name: "CrashAnywhereLosesNothing", Group: "recovery", Points: 6, Section: step5,
+		Name: "CrashAnywhereLosesNothing", Group: "recovery", Points: 4, Section: step5,
 		Why: "There is no good moment for a crash, and each of your calls of the file system is one. What was acknowledged must survive all of them, and a crash in the recovery from a crash.",
 		Hints: [3]string{
 			"Between which two of your calls would a crash lose something?",
@@ -30,7 +30,7 @@ var crashRules = []spec.Rule[lab]{
 		Check: crashAnywhere,
 	},
 	{
-		Name: "KilledProcessLosesNothing", Group: "recovery", Points: 3, Section: step5,
+		Name: "KilledProcessLosesNothing", Group: "groups", Points: 2, Section: step8,
 		Why: "The real thing: a process under load, on a real file system, is killed by SIGKILL at no particular moment, ten times in a row. make crash does it 500 times.",
 		Hints: [3]string{
 			"What does a process have that is lost when it is killed?",

@@ -14,7 +14,7 @@ import (
 
 var fetchRules = []spec.Rule[lab]{
 	{
-		Name: "FetchSendsTheFile", Group: "fetch", Points: 4, Section: step6,
+		Name: "FetchSendsTheFile", Group: "fetch", Points: 2, Section: step6,
 		Why: "Batches go to a consumer as they are in the file, so nobody has to take them apart, and the kernel can send them from its cache. Whole ones only: half a batch has no CRC.",
 		Hints: [3]string{
 			"Where does what you send begin, and where does it end?",
@@ -24,17 +24,17 @@ var fetchRules = []spec.Rule[lab]{
 		Check: fetchSends,
 	},
 	{
-		Name: "FetchIsPatient", Group: "fetch", Points: 2, Section: step6,
-		Why: "A consumer on a slow line takes a minute for a megabyte. Appending, other readers, and the removal of old segments go on meanwhile; and a consumer that is gone is an error, not a record less.",
+		Name: "FetchIsPatient", Group: "fetch", Points: 1, Section: step6,
+		Why: "A consumer on a slow line takes a minute for a megabyte. Appending and reading go on meanwhile. A consumer that is gone is an error, and what is not acknowledged is sent to nobody.",
 		Hints: [3]string{
 			"Who holds which lock while the socket is full?",
-			"Nobody. Count the users of a segment, and close its file when the last one has left.",
-			"locate: s.users++ under the lock; defer release(s)",
+			"Nobody: look up file, position and length under the lock, and send without it.",
+			"locate(offset) locks and unlocks; then send(c, s.file, position, n)",
 		},
 		Check: fetchPatient,
 	},
 	{
-		Name: "BatchesAreChecked", Group: "fetch", Points: 2, Section: step6,
+		Name: "BatchesAreChecked", Group: "fetch", Points: 1, Section: step6,
 		Why: "Between this disk and the consumer are caches, cards and cables. The CRC that was made when the batch was written is checked where it is used.",
 		Hints: [3]string{
 			"A bit has changed on the way. Who notices, and when?",
@@ -195,54 +195,82 @@ func fetchOnce(r *spec.Run, l lab, q judged, files []byte, at, n int64, most int
 
 func fetchPatient(r *spec.Run, l lab) error {
 	d := newDisk()
-	o := Options{SegmentBytes: 1000, RetainBytes: 1000}
-	q, err := open(r, l, d, o)
+	q, err := open(r, l, d, Options{})
 	if err != nil {
 		return err
 	}
 	if err := fill(r, l, q, 0, 5); err != nil {
 		return err
 	}
+	r.Step("a consumer fetches and does not read; 50 records come")
+	f, err := slowFetch(r, q)
+	if err != nil {
+		return err
+	}
+	if err := r.Call("Append and Read to go on while a consumer does not read: is a lock held?", func() error { return fill(r, l, q, 5, 55) }); err != nil {
+		return err
+	}
+	if err := f.finish(r, l); err != nil {
+		return err
+	}
+	r.Step("another consumer is gone")
 	near, far := pipe(r)
-	r.Step("a consumer fetches and does not read; 50 records come, and its segment is removed")
-	type result struct {
-		next int64
-		err  error
+	far.Close()
+	if _, err := q.FetchTo(near, 0, 1000); err == nil {
+		return spec.Fail("FetchTo to return the connection's error", "it returned nil")
 	}
-	fetched := make(chan result, 1)
-	go func() {
-		next, err := q.FetchTo(near, 0, 1<<20)
-		fetched <- result{next, err}
-		near.Close()
-	}()
-	var byteOne [1]byte
-	if err := r.Call("the first byte to come", func() error { _, err := io.ReadFull(far, byteOne[:]); return err }); err != nil {
+	r.Step("a record is written, and its fsync runs")
+	g := newGate(r, logSyncs)
+	d.change(g.before, nil)
+	if err := batch(r, q, 55, 56, nil); err != nil {
 		return err
 	}
-	if err := r.Call("Append, Read and Retain to go on while a consumer does not read: is a lock held?", func() error {
-		if err := fill(r, l, q, 5, 55); err != nil {
-			return err
-		}
-		if _, err := q.Retain(); err != nil {
-			return spec.Fail("Retain to return nil", "it returned %s", l.name(err))
-		}
-		return nil
-	}); err != nil {
+	if err := r.Until("an fsync to begin", func() bool { return g.came() == 1 }); err != nil {
 		return err
 	}
-	if first, _ := q.Bounds(); first == 0 {
-		return spec.Fail("the first segment to be removed: RetainBytes is 1000", "offset 0 is still there")
-	}
+	near, far = pipe(r)
 	all := countBytes(far)
-	rest, late := spec.Wait(r, "the rest to come", all)
+	if next, err := q.FetchTo(near, 55, 1000); err != nil || next != 55 {
+		return spec.Fail("FetchTo to send nothing and return 55 while the fsync of offset 55 runs", "it returned %d and %s", next, l.name(err))
+	}
+	if next, err := q.FetchTo(near, 50, 1<<20); err != nil || next != 55 {
+		return spec.Fail("FetchTo to end with offset 55 while its fsync runs", "it returned %d and %s", next, l.name(err))
+	}
+	near.Close()
+	<-all
+	return nil
+}
+
+// fetch is a FetchTo from offset 0 on, of which one byte was read.
+type fetch struct {
+	far  net.Conn
+	one  [1]byte
+	next int64
+	done chan error
+}
+
+func slowFetch(r *spec.Run, q judged) (*fetch, error) {
+	near, far := pipe(r)
+	f := &fetch{far: far, done: make(chan error, 1)}
+	go func() {
+		var err error
+		f.next, err = q.FetchTo(near, 0, 1<<20)
+		near.Close()
+		f.done <- err
+	}()
+	return f, r.Call("the first byte to come", func() error { _, err := io.ReadFull(far, f.one[:]); return err })
+}
+
+// finish reads the rest, and holds that it is the log from offset 0 on.
+func (f *fetch) finish(r *spec.Run, l lab) error {
+	rest, late := spec.Wait(r, "the rest to come", countBytes(f.far))
 	if late != nil {
 		return late
 	}
-	res := <-fetched
-	if res.err != nil {
-		return spec.Fail("FetchTo to return nil: what it sends is there until it has ended", "it returned %s", l.name(res.err))
+	if err := <-f.done; err != nil {
+		return spec.Fail("FetchTo to return nil: what it sends is there until it has ended", "it returned %s", l.name(err))
 	}
-	in := bytes.NewReader(append(byteOne[:], rest...))
+	in := bytes.NewReader(append(f.one[:], rest...))
 	var records []Record
 	for {
 		some, err := l.ReadBatch(in)
@@ -254,17 +282,7 @@ func fetchPatient(r *spec.Run, l lab) error {
 		}
 		records = append(records, some...)
 	}
-	if err := same(records, "from a segment that was removed meanwhile", 0, int(res.next)); err != nil {
-		return err
-	}
-	r.Step("another consumer is gone")
-	first, _ := q.Bounds()
-	near, far = pipe(r)
-	far.Close()
-	if _, err := q.FetchTo(near, first, 1000); err == nil {
-		return spec.Fail("FetchTo to return the connection's error", "it returned nil")
-	}
-	return nil
+	return same(records, "for a consumer that was slow", 0, int(f.next))
 }
 
 func batchesChecked(r *spec.Run, l lab) error {

@@ -11,7 +11,7 @@ import (
 
 var groupRules = []spec.Rule[lab]{
 	{
-		Name: "GroupDeliversAll", Group: "groups", Points: 2, Section: step8,
+		Name: "GroupDeliversAll", Group: "groups", Points: 1, Section: step8,
 		Why: "A group is a reader whose place the log remembers: from the oldest record on, in order, and new ones as they come. Other groups have places of their own.",
 		Hints: [3]string{
 			"Who waits in Receive while the log is empty, and who wakes it?",
@@ -21,7 +21,7 @@ var groupRules = []spec.Rule[lab]{
 		Check: deliversAll,
 	},
 	{
-		Name: "OneConsumerAtATime", Group: "groups", Points: 2, Section: step8,
+		Name: "OneConsumerAtATime", Group: "groups", Points: 1, Section: step8,
 		Why: "Ten consumers share the work of a group. Two that have the same record at the same time do it twice.",
 		Hints: [3]string{
 			"Two Receives look at the same moment. What keeps them apart?",
@@ -31,7 +31,17 @@ var groupRules = []spec.Rule[lab]{
 		Check: oneConsumer,
 	},
 	{
-		Name: "AcksAreDurable", Group: "groups", Points: 4, Section: step8,
+		Name: "CloseEndsGroups", Group: "groups", Points: 1, Section: step8,
+		Why: "A group ends with its log. A consumer that waits must not wait for ever, and one that comes later must hear why.",
+		Hints: [3]string{
+			"Who waits in Receive when the log is closed?",
+			"Consumers. Close wakes them, and they look.",
+			"Close: for each group: lock; closed = true; close(g.changed)",
+		},
+		Check: closeEndsGroups,
+	},
+	{
+		Name: "AcksAreDurable", Group: "groups", Points: 3, Section: step8,
 		Why: "Ack has returned nil: the record was charged, mailed, printed. After a crash it must not come again; and one that was not acknowledged must.",
 		Hints: [3]string{
 			"Where is it written what was acknowledged, and when is that on the disk?",
@@ -41,7 +51,7 @@ var groupRules = []spec.Rule[lab]{
 		Check: acksDurable,
 	},
 	{
-		Name: "AcksInAnyOrder", Group: "groups", Points: 3, Section: step8,
+		Name: "AcksInAnyOrder", Group: "groups", Points: 2, Section: step8,
 		Why: "Consumers finish in any order. What is committed is one number, and all below it is done: if 7 is acknowledged and 3 is not, 3 must not be lost, and 7 not come again. And the number never falls.",
 		Hints: [3]string{
 			"3 is held by a consumer, 4 to 7 are acknowledged. What is in the file?",
@@ -115,8 +125,59 @@ func deliversAll(r *spec.Run, l lab) error {
 				return err
 			}
 		}
+		r.Step("a record is written, and its fsync runs")
+		hold := newGate(r, logSyncs)
+		d.change(hold.before, nil)
+		if err := batch(r, q, 25, 26, nil); err != nil {
+			return err
+		}
+		synctest.Wait()
+		if err := nothing(r, l, groups[0], "the fsync of offset 25 runs"); err != nil {
+			return err
+		}
+		hold.open()
+		synctest.Wait()
 		if s := groups[0].Stats(); s.Delivered != 25 || s.InFlight != 25 || s.Committed != 0 || s.Redelivered != 0 {
 			return spec.Fail("Stats to tell of 25 records delivered and in flight, none committed", "it is %+v", s)
+		}
+		return nil
+	})
+}
+
+func closeEndsGroups(r *spec.Run, l lab) error {
+	return r.Bubble(func(r *spec.Run) error {
+		d := newDisk()
+		q, err := open(r, l, d, Options{})
+		if err != nil {
+			return err
+		}
+		if err := fill(r, l, q, 0, 2); err != nil {
+			return err
+		}
+		g, err := q.Group("g", GroupOptions{})
+		if err != nil {
+			return spec.Fail("Group to be made", "it returned %s", l.name(err))
+		}
+		ds, err := received(r, l, g, 0, 2)
+		if err != nil {
+			return err
+		}
+		r.Step("a Receive waits; Close")
+		recv := r.Go(func() error { _, err := g.Receive(r.Context()); return err })
+		synctest.Wait()
+		if err := closed(r, l, q); err != nil {
+			return err
+		}
+		synctest.Wait()
+		if len(recv) == 0 {
+			return spec.Fail("Receive to return when the log is closed", "it still waits")
+		}
+		_, again := g.Receive(r.Context())
+		_, other := q.Group("h", GroupOptions{})
+		for i, err := range []error{<-recv, again, g.Ack(ds...), other} {
+			if !isErr(err, l.Closed) {
+				return spec.Fail("Receive, Ack and Group to return ErrClosed after Close", "the %s returned %s", []string{"Receive that waited", "later Receive", "Ack", "Group"}[i], l.name(err))
+			}
 		}
 		return nil
 	})
@@ -208,7 +269,7 @@ func acksDurable(r *spec.Run, l lab) error {
 		if err != nil {
 			return err
 		}
-		r.Step("12 records are delivered, and acknowledged one by one; after each Ack the power goes, in several ways")
+		r.Step("12 records are delivered, and acknowledged one by one, on a disk that takes 7 bytes at a time; in the midst of each Ack and behind it the power goes, in several ways")
 		for i, one := range ds {
 			var during []*disk
 			d.change(func(o op) error {
@@ -216,7 +277,7 @@ func acksDurable(r *spec.Run, l lab) error {
 					during = append(during, d.after(power), d.after(half), d.after(zeros), d.after(process))
 				}
 				return nil
-			}, nil)
+			}, func(_ op, n int) (int, error) { return min(n, 7), nil })
 			if err := g.Ack(one); err != nil {
 				return spec.Fail("Ack to return nil", "it returned %s", l.name(err))
 			}

@@ -30,6 +30,9 @@ type Victim struct {
 	Env  []string // beside this process's
 }
 
+// VictimArgs have a lab's test binary be a victim, when Kill starts it.
+var VictimArgs = []string{"-test.run=^Test$"}
+
 // Killing is what Kill does.
 type Killing struct {
 	Victim Victim

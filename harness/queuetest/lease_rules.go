@@ -11,7 +11,7 @@ import (
 
 var leaseRules = []spec.Rule[lab]{
 	{
-		Name: "VisibilityIsKept", Group: "attempts", Points: 3, Section: step9,
+		Name: "VisibilityIsKept", Group: "attempts", Points: 2, Section: step9,
 		Why: "A consumer takes a record and dies. When its time is over, and not before, somebody else gets it, one who has waited all the while too. That is what at-least-once costs and is worth.",
 		Hints: [3]string{
 			"When does a consumer wait, although a record will be due in ten seconds?",
@@ -21,7 +21,7 @@ var leaseRules = []spec.Rule[lab]{
 		Check: visibility,
 	},
 	{
-		Name: "BackoffIsKept", Group: "attempts", Points: 3, Section: step9,
+		Name: "BackoffIsKept", Group: "attempts", Points: 2, Section: step9,
 		Why: "What has just failed will fail again a millisecond later, and keep a consumer from records that would succeed. Each further attempt waits twice as long, up to a bound.",
 		Hints: [3]string{
 			"The second attempt has failed at 100 ms, Backoff is 10 ms. When is the third?",
@@ -31,7 +31,7 @@ var leaseRules = []spec.Rule[lab]{
 		Check: backoff,
 	},
 	{
-		Name: "StaleAckIsRefused", Group: "attempts", Points: 2, Section: step9,
+		Name: "StaleAckIsRefused", Group: "attempts", Points: 1, Section: step9,
 		Why: "A consumer was too slow, and its record is another's by now. If the slow one's Nack counts, a third gets it while the second works on it.",
 		Hints: [3]string{
 			"How do you tell the delivery of the first consumer from that of the second?",
@@ -41,7 +41,7 @@ var leaseRules = []spec.Rule[lab]{
 		Check: staleAck,
 	},
 	{
-		Name: "InFlightIsBounded", Group: "attempts", Points: 2, Section: step9,
+		Name: "InFlightIsBounded", Group: "attempts", Points: 1, Section: step9,
 		Why: "Consumers that take and never finish would end with all of the log in memory, as leases.",
 		Hints: [3]string{
 			"What has to be remembered of a record that was delivered and is not done?",
@@ -51,7 +51,7 @@ var leaseRules = []spec.Rule[lab]{
 		Check: inFlight,
 	},
 	{
-		Name: "DeadLettersAreKept", Group: "attempts", Points: 4, Section: step9,
+		Name: "DeadLettersAreKept", Group: "attempts", Points: 3, Section: step9,
 		Why: "A record that cannot be processed must not be tried for ever, and must not be thrown away: it goes into a log of its own, for a human to look at. A crash in between may leave it in both places, never in none.",
 		Hints: [3]string{
 			"Which comes first: the dead letter, or that the record is done?",

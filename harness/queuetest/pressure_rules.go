@@ -12,7 +12,7 @@ import (
 
 var pressureRules = []spec.Rule[lab]{
 	{
-		Name: "PendingIsBounded", Group: "pressure", Points: 3, Section: step7,
+		Name: "PendingIsBounded", Group: "pressure", Points: 2, Section: step7,
 		Why: "The disk is slower than the network. What was accepted and is not on the disk is in memory, and without a bound it is all of it.",
 		Hints: [3]string{
 			"Which bytes do you have to count: those that wait, or also those that the disk works on?",
@@ -22,7 +22,7 @@ var pressureRules = []spec.Rule[lab]{
 		Check: pendingBounded,
 	},
 	{
-		Name: "WaitersGetTheirRoom", Group: "pressure", Points: 3, Section: step7,
+		Name: "WaitersGetTheirRoom", Group: "pressure", Points: 2, Section: step7,
 		Why: "Who waits for room gets it in turn; who gives up leaves the line, and holds nobody up. And while somebody waits, no other passes.",
 		Hints: [3]string{
 			"Lab 05 has built a line for exactly this. Which of its types counts bytes?",
@@ -35,7 +35,7 @@ var pressureRules = []spec.Rule[lab]{
 
 var endRules = []spec.Rule[lab]{
 	{
-		Name: "CloseKeepsWhatWasAccepted", Group: "end", Points: 2, Section: step7,
+		Name: "CloseKeepsWhatWasAccepted", Group: "end", Points: 1, Section: step7,
 		Why: "The last records are always on their way when a program ends. Close brings them onto the disk, and their producers hear of it.",
 		Hints: [3]string{
 			"What is queued when Close is called, and who writes it?",
@@ -45,12 +45,12 @@ var endRules = []spec.Rule[lab]{
 		Check: closeKeeps,
 	},
 	{
-		Name: "CloseIsFinal", Group: "end", Points: 2, Section: step7,
+		Name: "CloseIsFinal", Group: "end", Points: 1, Section: step7,
 		Why: "Two parts of a program close it, a third still appends, a fourth waits for room, a fifth for records. Nobody may hang, and no goroutine may stay.",
 		Hints: [3]string{
 			"Who may be waiting in a log when it is closed?",
-			"For room, for the disk, for records, in Wait and in Receive: all of them look at closing when they wake, so wake them all.",
-			"room.Close(); close(l.grown); for each group: closed = true, close(g.changed)",
+			"For room, for the disk, for records: all of them look at closing when they wake, so wake them all.",
+			"room.Close(); close(l.grown); and the committer, which ends when nothing is queued",
 		},
 		Check: closeFinal,
 	},
@@ -258,34 +258,20 @@ func closeFinal(r *spec.Run, l lab) error {
 		if err := fill(r, l, q, 0, 2); err != nil {
 			return err
 		}
-		g, err := q.Group("g", GroupOptions{})
-		if err != nil {
-			return spec.Fail("Group to be made", "it returned %s", l.name(err))
-		}
-		for i := range 2 {
-			one, err := gets(r, l, g, int64(i), 1)
-			if err != nil {
-				return err
-			}
-			if err := g.Ack(one); err != nil {
-				return spec.Fail("Ack to return nil", "it returned %s", l.name(err))
-			}
-		}
 		hold := newGate(r, logSyncs)
 		d.change(hold.before, nil)
-		r.Step("the disk hangs; one Append waits for it, one for room, a Wait and a Receive for records; three call Close")
+		r.Step("the disk hangs; one Append waits for it, one for room, a Wait for records; three call Close")
 		disk := r.Go(func() error { _, err := q.Append(r.Context(), nil, make([]byte, 900)); return err })
 		synctest.Wait()
 		room := r.Go(func() error { _, err := q.Append(r.Context(), nil, make([]byte, 900)); return err })
 		wait := r.Go(func() error { return q.Wait(r.Context(), 10) })
-		recv := r.Go(func() error { _, err := g.Receive(r.Context()); return err })
 		synctest.Wait()
 		var closes []<-chan error
 		for range 3 {
 			closes = append(closes, r.Go(func() error { return q.Close(r.Context()) }))
 		}
 		synctest.Wait()
-		for what, c := range map[string]<-chan error{"Append, which waits for room,": room, "Wait": wait, "Receive": recv} {
+		for what, c := range map[string]<-chan error{"Append, which waits for room,": room, "Wait": wait} {
 			if len(c) == 0 {
 				return spec.Fail(what+" to return when the log is closed", "it still waits")
 			}
@@ -312,10 +298,9 @@ func closeFinal(r *spec.Run, l lab) error {
 		}
 		_, one := q.Append(r.Context(), nil, nil)
 		_, two := q.Read(0, 10)
-		_, three := q.Group("h", GroupOptions{})
-		for i, err := range []error{one, two, three, q.Wait(r.Context(), 10), g.Ack(Delivery{})} {
+		for i, err := range []error{one, two, q.Wait(r.Context(), 10)} {
 			if !isErr(err, l.Closed) {
-				return spec.Fail("Append, Read, Group, Wait and Ack to return ErrClosed after Close", "the %s of these returned %s", []string{"first", "second", "third", "fourth", "fifth"}[i], l.name(err))
+				return spec.Fail("Append, Read and Wait to return ErrClosed after Close", "the %s of these returned %s", []string{"first", "second", "third"}[i], l.name(err))
 			}
 		}
 		return nil

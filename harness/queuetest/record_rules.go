@@ -12,7 +12,7 @@ import (
 
 var recordRules = []spec.Rule[lab]{
 	{
-		Name: "ReadsWhatWasAppended", Group: "records", Points: 2, Section: step1,
+		Name: "ReadsWhatWasAppended", Group: "records", Points: 1, Section: step1,
 		Why: "A log gives back what it was given: every byte, empty keys and values too, at the offset that Append returned, now and after it was opened again.",
 		Hints: [3]string{
 			"How does Read know where a record ends? A value may hold any bytes.",
@@ -35,7 +35,7 @@ var recordRules = []spec.Rule[lab]{
 
 var readRules = []spec.Rule[lab]{
 	{
-		Name: "ReadsAreBounded", Group: "records", Points: 2, Section: step1,
+		Name: "ReadsAreBounded", Group: "records", Points: 1, Section: step1,
 		Why: "A consumer says how much it can take. One record must come in any case, or a large one would block the log for ever; more than asked for must not.",
 		Hints: [3]string{
 			"maxBytes is 10, and the next record has 1000. What does Read return?",
@@ -55,7 +55,7 @@ var readRules = []spec.Rule[lab]{
 		Check: rangesChecked,
 	},
 	{
-		Name: "EveryOffsetIsFound", Group: "segments", Points: 4, Section: step5,
+		Name: "EveryOffsetIsFound", Group: "segments", Points: 3, Section: step5,
 		Why: "An index that is off by one sends a consumer to the batch behind its record: it misses some, and nobody is told.",
 		Hints: [3]string{
 			"Which entry of the index do you begin at, for an offset that has none of its own?",

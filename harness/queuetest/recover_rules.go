@@ -11,7 +11,7 @@ import (
 
 var recoverRules = []spec.Rule[lab]{
 	{
-		Name: "TornTailIsCut", Group: "recovery", Points: 5, Section: step4,
+		Name: "TornTailIsCut", Group: "recovery", Points: 3, Section: step3,
 		Why: "The power goes in the middle of a write: the last batch is there in part, or its length is, with zeros. It was never acknowledged. It must not be read, not even the records of it that look whole, and the next batch must not be written behind it.",
 		Hints: [3]string{
 			"How do you know, at Open, whether the last batch is whole?",
@@ -21,7 +21,7 @@ var recoverRules = []spec.Rule[lab]{
 		Check: tornTail,
 	},
 	{
-		Name: "DamageIsRefused", Group: "recovery", Points: 5, Section: step4,
+		Name: "DamageIsRefused", Group: "recovery", Points: 4, Section: step3,
 		Why: "A broken batch with a whole one behind it was on the disk once, and acknowledged. To cut there loses all that follows, without a word; to skip it loses what is in it. Only a human can say which copy is right, so the error has to say where.",
 		Hints: [3]string{
 			"A bit of a batch has changed, of its length for example. How do you know that it is not the torn tail?",
@@ -31,7 +31,7 @@ var recoverRules = []spec.Rule[lab]{
 		Check: damage,
 	},
 	{
-		Name: "RecoveredIsDurable", Group: "recovery", Points: 3, Section: step4,
+		Name: "RecoveredIsDurable", Group: "recovery", Points: 2, Section: step3,
 		Why: "The process was killed between write and fsync. The next one finds the batch: in the kernel's memory. It shows the record to a consumer, the power goes, and the record was never there.",
 		Hints: [3]string{
 			"What you read at Open was perhaps never synced. What has to happen before anybody sees it?",
@@ -41,17 +41,17 @@ var recoverRules = []spec.Rule[lab]{
 		Check: recoveredDurable,
 	},
 	{
-		Name: "MissingSegmentIsRefused", Group: "segments", Points: 2, Section: step5,
-		Why: "A file in the middle was deleted. A consumer that reads on behind the gap has missed a million records, and nobody has told it.",
+		Name: "FullSegmentsAreWhole", Group: "segments", Points: 2, Section: step5,
+		Why: "A file in the middle was deleted, cut short or damaged. A consumer that reads on behind it has missed a million records, and nobody has told it. In a full segment nothing is a torn tail: it was synced before the next one was made.",
 		Hints: [3]string{
-			"Which offset must a segment begin with?",
-			"The one with which the segment before it ends.",
-			"if s.next != following.base { return &CorruptError{...} }",
+			"Which offset must a segment begin with? And what may be wrong at the end of one that is not the last?",
+			"The one with which the segment before it ends; and nothing.",
+			"scan(s) for all but the last: any error is returned; if s.next != following.base { return &CorruptError{...} }",
 		},
-		Check: missingSegment,
+		Check: fullSegments,
 	},
 	{
-		Name: "IndexIsRebuilt", Group: "segments", Points: 3, Section: step5,
+		Name: "IndexIsRebuilt", Group: "segments", Points: 2, Section: step5,
 		Why: "The index holds nothing that the segments do not. So whatever becomes of its files, deleted, old, full of garbage, costs time and nothing else.",
 		Hints: [3]string{
 			"How do you know that an index file is right?",
@@ -176,7 +176,7 @@ func damage(r *spec.Run, l lab) error {
 	if err := refused(r, l, d, file, twice, from, "the second batch stands in the place of the third as well"); err != nil {
 		return err
 	}
-	return d.fullDamage(r, l)
+	return nil
 }
 
 // refused holds that a log with a damaged file is refused, with the place, and
@@ -213,58 +213,6 @@ func located(l lab, err error, file string, position int64, what string) error {
 	}
 	if text := err.Error(); !strings.Contains(text, path.Base(file)) || !strings.Contains(text, fmt.Sprint(position)) {
 		return spec.Fail("an error whose text names file and position", "it says: %s", text)
-	}
-	return nil
-}
-
-// fullDamage damages a segment that is full. Open may find it, or the Read that
-// comes there.
-func (d *disk) fullDamage(r *spec.Run, l lab) error {
-	d = newDisk()
-	o := Options{SegmentBytes: 300}
-	q, err := open(r, l, d, o)
-	if err != nil {
-		return err
-	}
-	if err := fill(r, l, q, 0, 20); err != nil {
-		return err
-	}
-	if err := closed(r, l, q); err != nil {
-		return err
-	}
-	files := d.segments()
-	if len(files) < 3 {
-		return spec.Fail("a new segment for each 300 bytes", "there are %d files", len(files))
-	}
-	file := files[1]
-	ends := d.bounds(file)
-	last := ends[len(ends)-1]
-	r.Step("%s, the second of %d segments, is damaged in its last batch, or cut short", path.Base(file), len(files))
-	for _, change := range []struct {
-		what string
-		of   func(p []byte) []byte
-	}{
-		{"its last byte has changed", func(p []byte) []byte { p[last-1] ^= 1; return p }},
-		{"its last byte is missing", func(p []byte) []byte { return p[:last-1] }},
-		{"its last batch is missing", func(p []byte) []byte { return p[:ends[len(ends)-2]] }},
-		{"it is empty", func(p []byte) []byte { return nil }},
-	} {
-		hurt := d.after(process)
-		hurt.put(file, change.of(d.content(file)))
-		o.FS = hurt
-		q, err := l.Open(logDir, o)
-		var all []Record
-		if err == nil {
-			all, err = everything(q, 0)
-			end(q, hurt)
-		}
-		what := fmt.Sprintf("%s: %s", path.Base(file), change.what)
-		if err == nil {
-			return spec.Fail("Open or Read to refuse: "+what, "%d of 20 records were read, and no error", len(all))
-		}
-		if c := l.Damage(err); c == nil || path.Base(c.File) != path.Base(file) {
-			return spec.Fail("a CorruptError that names the file: "+what, "the error is: %s", l.name(err))
-		}
 	}
 	return nil
 }
@@ -319,7 +267,7 @@ func tidy(r *spec.Run, l lab, o Options, n int) (*disk, error) {
 	return d, closed(r, l, q)
 }
 
-func missingSegment(r *spec.Run, l lab) error {
+func fullSegments(r *spec.Run, l lab) error {
 	o := Options{SegmentBytes: 300}
 	d, err := tidy(r, l, o, 30)
 	if err != nil {
@@ -346,6 +294,51 @@ func missingSegment(r *spec.Run, l lab) error {
 		}
 		if l.Damage(err) == nil {
 			return spec.Fail("a CorruptError for a missing file", "the error is: %s", l.name(err))
+		}
+	}
+	return damagedSegment(r, l)
+}
+
+// damagedSegment damages a segment that is full. Open may find it, or the Read
+// that comes there.
+func damagedSegment(r *spec.Run, l lab) error {
+	o := Options{SegmentBytes: 300}
+	d, err := tidy(r, l, o, 20)
+	if err != nil {
+		return err
+	}
+	files := d.segments()
+	if len(files) < 3 {
+		return spec.Fail("a new segment for each 300 bytes", "there are %d files", len(files))
+	}
+	file := files[1]
+	ends := d.bounds(file)
+	last := ends[len(ends)-1]
+	r.Step("%s, the second of %d segments, is damaged in its last batch, or cut short", path.Base(file), len(files))
+	for _, change := range []struct {
+		what string
+		of   func(p []byte) []byte
+	}{
+		{"its last byte has changed", func(p []byte) []byte { p[last-1] ^= 1; return p }},
+		{"its last byte is missing", func(p []byte) []byte { return p[:last-1] }},
+		{"its last batch is missing", func(p []byte) []byte { return p[:ends[len(ends)-2]] }},
+		{"it is empty", func(p []byte) []byte { return nil }},
+	} {
+		hurt := d.after(process)
+		hurt.put(file, change.of(d.content(file)))
+		o.FS = hurt
+		q, err := l.Open(logDir, o)
+		var all []Record
+		if err == nil {
+			all, err = everything(q, 0)
+			end(q, hurt)
+		}
+		what := fmt.Sprintf("%s: %s", path.Base(file), change.what)
+		if err == nil {
+			return spec.Fail("Open or Read to refuse: "+what, "%d of 20 records were read, and no error", len(all))
+		}
+		if c := l.Damage(err); c == nil || path.Base(c.File) != path.Base(file) {
+			return spec.Fail("a CorruptError that names the file: "+what, "the error is: %s", l.name(err))
 		}
 	}
 	return nil

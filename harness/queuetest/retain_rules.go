@@ -10,7 +10,7 @@ import (
 
 var retainRules = []spec.Rule[lab]{
 	{
-		Name: "RetainsBySizeAndAge", Group: "retention", Points: 3, Section: step10,
+		Name: "RetainsBySizeAndAge", Group: "retention", Points: 2, Section: step10,
 		Why: "A disk is finite, and personal data must not be older than the law says. What goes are whole segments, the oldest first; the one that is written to stays, whatever it weighs.",
 		Hints: [3]string{
 			"What is the age of a segment: that of its first record, or of its last?",
@@ -20,7 +20,7 @@ var retainRules = []spec.Rule[lab]{
 		Check: retains,
 	},
 	{
-		Name: "GroupsKeepWhatTheyNeed", Group: "retention", Points: 3, Section: step10,
+		Name: "GroupsKeepWhatTheyNeed", Group: "retention", Points: 2, Section: step10,
 		Why: "A consumer is down for the weekend, and on Monday its records are gone: at-least-once was promised. So a group holds its segments, one that nobody has opened yet too, unless the options say that the disk matters more.",
 		Hints: [3]string{
 			"After a restart, nobody has called Group yet. Who holds the segments?",
@@ -30,7 +30,17 @@ var retainRules = []spec.Rule[lab]{
 		Check: groupsKeep,
 	},
 	{
-		Name: "RetentionLeavesNoGap", Group: "retention", Points: 2, Section: step10,
+		Name: "ReadersKeepTheirSegment", Group: "retention", Points: 1, Section: step10,
+		Why: "A consumer on a slow line is in the middle of a segment that has to go. A file that is closed under it cuts its stream, or, worse, its descriptor is another file by then.",
+		Hints: [3]string{
+			"Who may close a segment's file, and when?",
+			"Its last user. A file that was removed is there as long as somebody has it open.",
+			"locate: s.users++ under the lock; release: s.users--; if s.gone && s.users == 0 { s.file.Close() }",
+		},
+		Check: readersKeep,
+	},
+	{
+		Name: "RetentionLeavesNoGap", Group: "retention", Points: 1, Section: step10,
 		Why: "A crash, or an error, between the removal of two segments must not leave the older one: the log would have a hole, and Open would refuse it.",
 		Hints: [3]string{
 			"Two files are removed, and the power goes. Which of the two may be back?",
@@ -221,6 +231,37 @@ func groupsKeep(r *spec.Run, l lab) error {
 		synctest.Wait()
 		return nil
 	})
+}
+
+func readersKeep(r *spec.Run, l lab) error {
+	q, err := open(r, l, newDisk(), Options{SegmentBytes: 1000, RetainBytes: 1000})
+	if err != nil {
+		return err
+	}
+	if err := fill(r, l, q, 0, 5); err != nil {
+		return err
+	}
+	r.Step("a consumer fetches and does not read; 50 records come, and its segment is removed")
+	f, err := slowFetch(r, q)
+	if err != nil {
+		return err
+	}
+	err = r.Call("Append and Retain to go on while a consumer does not read: is a lock held?", func() error {
+		if err := fill(r, l, q, 5, 55); err != nil {
+			return err
+		}
+		if _, err := q.Retain(); err != nil {
+			return spec.Fail("Retain to return nil", "it returned %s", l.name(err))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if first, _ := q.Bounds(); first == 0 {
+		return spec.Fail("the first segment to be removed: RetainBytes is 1000", "offset 0 is still there")
+	}
+	return f.finish(r, l)
 }
 
 func noGap(r *spec.Run, l lab) error {

@@ -172,7 +172,7 @@ func (w wideGroup[L, G]) Dead() judged {
 func widen[L Log, G any](s Subject[L, G]) lab {
 	return lab{ReadBatch: s.ReadBatch, Damage: s.Damage,
 		Full: s.Full, TooLarge: s.TooLarge, Closed: s.Closed, Failed: s.Failed, Range: s.Range, Stale: s.Stale,
-		again: Victim{Path: itself(), Args: []string{"-test.run=^Test$"}},
+		again: Victim{Path: itself(), Args: VictimArgs},
 		Open: func(dir string, o Options) (judged, error) {
 			l, err := s.Open(dir, o)
 			if err != nil {

@@ -13,8 +13,8 @@ import (
 const (
 	step1  = "Step 1: records in a file"
 	step2  = "Step 2: acknowledged means on the disk"
-	step3  = "Step 3: when the disk fails"
-	step4  = "Step 4: what a crash leaves"
+	step3  = "Step 3: what a crash leaves"
+	step4  = "Step 4: when the disk fails"
 	step5  = "Step 5: segments and their index"
 	step6  = "Step 6: straight to the socket"
 	step7  = "Step 7: a bound, and the end"
