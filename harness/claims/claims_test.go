@@ -175,6 +175,14 @@ func TestThePageStandsByItself(t *testing.T) {
 	}
 }
 
+func TestABusyMachineIsTold(t *testing.T) {
+	d := document()
+	require.NotContains(t, d.Markdown(), "Other programs")
+	d.Others = 0.4
+	require.True(t, d.Noisy())
+	require.Contains(t, d.Markdown(), "Other programs had 40% of the cores")
+}
+
 func TestTheMarkdownHasTheSame(t *testing.T) {
 	text := document().Markdown()
 	for _, want := range []string{"| [preallocation](#preallocation) |", "**holds partly**", "\n## Preallocation\n", "`make claims ONLY=batch-calls`", "(../labs/04-reactor/README.md)"} {

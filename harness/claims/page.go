@@ -19,6 +19,7 @@ type Document struct {
 	Rounds  int       `json:"rounds"`
 	Quick   bool      `json:"quick,omitempty"` // short measurements: not for a verdict
 	Seconds float64   `json:"seconds"`
+	Others  float64   `json:"others"` // share of the cores that other programs had meanwhile, 0 to 1
 	Results []Result  `json:"results"`
 }
 
@@ -30,8 +31,22 @@ func (d Document) made() string {
 	if d.Quick {
 		quick = " With --quick, so the figures are for a look and not for a verdict."
 	}
-	return fmt.Sprintf("Made by make claims on %s: %s. %d rounds, in turns, %.0f minutes; medians, ± half of the middle half.%s",
-		d.Time.Format("2 January 2006"), d.Machine, d.Rounds, max(1, d.Seconds/60), quick)
+	return fmt.Sprintf("Made by make claims on %s: %s. %d rounds, in turns, %.0f minutes; medians, ± half of the middle half.%s%s",
+		d.Time.Format("2 January 2006"), d.Machine, d.Rounds, max(1, d.Seconds/60), d.noise(), quick)
+}
+
+// noisy is the share of the cores from which on other programs show in the
+// latencies. CPU time hardly sees them.
+const noisy = 0.1
+
+// Noisy reports whether other programs have spoiled the latencies.
+func (d Document) Noisy() bool { return d.Others > noisy }
+
+func (d Document) noise() string {
+	if !d.Noisy() {
+		return ""
+	}
+	return fmt.Sprintf(" Other programs had %s of the cores meanwhile: latencies, and verdicts on them, are worse than they would be alone.", percent(d.Others))
 }
 
 // Page is the document as HTML with plots.

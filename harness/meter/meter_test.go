@@ -200,3 +200,13 @@ func TestSyscallsOfOtherProcessesAreNotCounted(t *testing.T) {
 func TestAnUnpermittedUserIsToldWhatToDo(t *testing.T) {
 	require.ErrorContains(t, ErrNotPermitted, "sysctl kernel.perf_event_paranoid=-1")
 }
+
+func TestOthersAreWhoeverIsNotThisProcess(t *testing.T) {
+	before, err := BusyNow()
+	require.NoError(t, err)
+	require.Positive(t, before.Machine)
+	require.GreaterOrEqual(t, before.Machine, before.Ours)
+	now := Busy{Machine: before.Machine + 3*time.Second, Ours: before.Ours + time.Second, when: before.when.Add(2 * time.Second)}
+	require.InDelta(t, 0.5, before.Others(now, 2), 1e-9)
+	require.Zero(t, before.Others(before, 2))
+}

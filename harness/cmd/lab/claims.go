@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/asynclab/asynclab/harness/claims"
+	"github.com/asynclab/asynclab/harness/meter"
 	"github.com/asynclab/asynclab/harness/report"
 )
 
@@ -102,15 +103,26 @@ func (c clone) claims(ctx context.Context, o claimOptions, chosen []claims.Claim
 	if err != nil {
 		return err
 	}
+	before, err := meter.BusyNow()
+	if err != nil {
+		return err
+	}
 	samples, troubles, err := takeAll(ctx, o, steps, s)
 	if err != nil {
 		return err
 	}
 	s.status("")
+	after, err := meter.BusyNow()
+	if err != nil {
+		return err
+	}
 	d := claims.Document{Format: 1, Time: began, Machine: machine(), Rounds: o.rounds, Quick: o.quick,
-		Seconds: time.Since(began).Seconds(), Results: claims.Judge(chosen, samples)}
+		Seconds: time.Since(began).Seconds(), Others: before.Others(after, runtime.NumCPU()), Results: claims.Judge(chosen, samples)}
 	if err := c.showClaims(d, o, out); err != nil {
 		return err
+	}
+	if d.Noisy() {
+		fmt.Fprintf(errOut, "lab: other programs had %.0f%% of the cores meanwhile: latencies are worse than they would be alone. Close them and run it again\n", 100*d.Others)
 	}
 	for _, t := range troubles {
 		fmt.Fprintln(errOut, "lab: not measured:", t)
