@@ -2,10 +2,10 @@ package book
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -17,8 +17,11 @@ func (s Site) Dead() (complaints []string) {
 	ids := map[string]map[string]bool{}
 	for _, name := range s.pages() {
 		ids[name] = map[string]bool{}
-		for _, m := range idAttribute.FindAllSubmatch(s[name], -1) {
-			id := unescape(string(m[1]))
+		for tag := range tags(s[name]) {
+			id, found := attribute(tag, "id")
+			if !found {
+				continue
+			}
 			if ids[name][id] {
 				complaints = append(complaints, fmt.Sprintf("%s has the anchor #%s twice", name, id))
 			}
@@ -26,21 +29,45 @@ func (s Site) Dead() (complaints []string) {
 		}
 	}
 	for _, name := range s.pages() {
-		for _, m := range linkAttribute.FindAllSubmatch(s[name], -1) {
-			if why := s.follow(name, string(m[1]), unescape(string(m[2])), ids); why != "" {
-				complaints = append(complaints, fmt.Sprintf("%s: %s", name, why))
+		for tag := range tags(s[name]) {
+			for _, kind := range []string{"href", "src"} {
+				link, found := attribute(tag, kind)
+				if !found {
+					continue
+				}
+				if why := s.follow(name, tag, link, ids); why != "" {
+					complaints = append(complaints, fmt.Sprintf("%s: %s", name, why))
+				}
 			}
 		}
 	}
 	return complaints
 }
 
-// Text in HTML has no quotation marks, they are escaped: what looks like an
-// attribute is one.
-var (
-	idAttribute   = regexp.MustCompile(`<[^<>]*\sid="([^"]*)"`)
-	linkAttribute = regexp.MustCompile(`<(\w+)[^<>]*?\s(?:href|src)="([^"]*)"`)
-)
+// tags are those of a page, without their brackets. Text and attributes have
+// brackets and quotation marks escaped: what looks like a tag is one.
+func tags(page []byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for rest := string(page); ; {
+			_, after, found := strings.Cut(rest, "<")
+			tag, behind, closed := strings.Cut(after, ">")
+			if !found || !closed || !yield(tag) {
+				return
+			}
+			rest = behind
+		}
+	}
+}
+
+// attribute is one of a tag by its name.
+func attribute(tag, name string) (value string, found bool) {
+	_, after, found := strings.Cut(tag, " "+name+`="`)
+	if !found {
+		return "", false
+	}
+	value, _, found = strings.Cut(after, `"`)
+	return unescape(value), found
+}
 
 // pages are the names of all HTML files.
 func (s Site) pages() []string {
@@ -55,8 +82,8 @@ func (s Site) follow(page, tag, link string, ids map[string]map[string]bool) str
 		return fmt.Sprintf("%q is no address: %v", link, err)
 	}
 	if u.Scheme != "" || u.Host != "" {
-		if tag != "a" {
-			return fmt.Sprintf("<%s> loads %s, which is not in the site", tag, link)
+		if element, _, _ := strings.Cut(tag, " "); element != "a" {
+			return fmt.Sprintf("<%s> loads %s, which is not in the site", element, link)
 		}
 		return ""
 	}
