@@ -136,8 +136,66 @@ func waitersInOrder(r *spec.Run, l lab) error {
 		if err := w.TryWrite(letters(5, 51), nil); err != l.Full {
 			return spec.Fail("TryWrite of 51 bytes with 950 pending to return ErrFull", "it returned %s", l.name(err))
 		}
-		return drain(r, l, w, s, string(letters(0, 900))+string(letters(1, 500))+string(letters(2, 50))+string(letters(3, 400)))
+		if err := drain(r, l, w, s, string(letters(0, 900))+string(letters(1, 500))+string(letters(2, 50))+string(letters(3, 400))); err != nil {
+			return err
+		}
+		if err := largeInTheMiddle(r, l); err != nil {
+			return err
+		}
+		return hurryEnds(r, l)
 	})
+}
+
+// largeInTheMiddle has the second in the line not fit when the first one is in.
+func largeInTheMiddle(r *spec.Run, l lab) error {
+	s := &sink{gate: make(chan struct{})}
+	w, err := open(r, l, s, Options{MaxBytes: 1000, MaxPending: 1000, MaxDelay: time.Hour})
+	if err != nil {
+		return err
+	}
+	r.Step("again 900 bytes are pending; Writes of 500, 600 and 50 wait: when the first is in, the second does not fit yet")
+	if err := say(r, l, w, letters(0, 900)); err != nil {
+		return err
+	}
+	var calls []<-chan error
+	for i, size := range []int{500, 600, 50} {
+		calls = append(calls, waiting(r, w, letters(i+1, size), r.Context()))
+	}
+	s.gate <- struct{}{}
+	if err := has(calls, true, false, false); err != nil {
+		return err
+	}
+	if err := s.writes("900 at 0s", "500 at 0s"); err != nil {
+		return err
+	}
+	s.gate <- struct{}{}
+	if err := has(calls, true, true, true); err != nil {
+		return err
+	}
+	return drain(r, l, w, s, string(letters(0, 900))+string(letters(1, 500))+string(letters(2, 600))+string(letters(3, 50)))
+}
+
+// hurryEnds has a Write wait while the batch that fills is empty: there is nothing
+// to hurry, and its own batch has all its delay.
+func hurryEnds(r *spec.Run, l lab) error {
+	s := &sink{gate: make(chan struct{}, 2)}
+	w, err := open(r, l, s, Options{MaxBytes: 1000, MaxPending: 1000, MaxDelay: time.Hour})
+	if err != nil {
+		return err
+	}
+	r.Step("the sink works on 1000 bytes of 1000; a Write of 10 waits; when it is in, nobody waits any more, and its batch has an hour")
+	if err := say(r, l, w, letters(0, 1000)); err != nil {
+		return err
+	}
+	synctest.Wait()
+	calls := []<-chan error{waiting(r, w, letters(1, 10), r.Context())}
+	s.gate <- struct{}{}
+	if err := has(calls, true); err != nil {
+		return err
+	}
+	s.gate <- struct{}{}
+	time.Sleep(2 * time.Hour)
+	return s.writes("1000 at 0s", "10 at 1h0m0s")
 }
 
 func cancelLeaves(r *spec.Run, l lab) error {
@@ -183,11 +241,15 @@ func nonsense(r *spec.Run, l lab) error {
 	if err != l.TooLarge {
 		return spec.Fail("Write of 11 bytes to return ErrTooLarge", "it returned %s", l.name(err))
 	}
-	if err := w.Write(r.Context(), nil, nil); err != nil {
+	var told fates
+	if err := w.Write(r.Context(), nil, told.done(l, 0)); err != nil {
 		return spec.Fail("Write of nothing to return nil", "it returned %s", l.name(err))
 	}
 	if err := w.Flush(r.Context()); err != nil {
 		return spec.Fail("Flush to return nil", "it returned %s", l.name(err))
+	}
+	if got := told.all(); got != "0 nil" {
+		return spec.Fail("done of a message of no bytes to be told nil when Flush returns", "told were: %q", got)
 	}
 	return s.holds("")
 }

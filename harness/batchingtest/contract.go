@@ -35,9 +35,9 @@ type Stats struct {
 	Lost     uint64 // messages accepted, and not written as a whole
 	Writes   uint64 // calls of the sink
 
-	BySize, ByDelay, WhenIdle, Asked uint64 // batches, by the reason for which they were written
+	BySize, ByDelay, WhenIdle, Asked uint64 // batches, by the first reason for which they were due
 
-	Pending int // bytes accepted and not yet written
+	Pending int // bytes accepted, and neither written yet nor lost
 	Waiting int // Writes that wait for room
 }
 
@@ -57,7 +57,8 @@ type Writer interface {
 	// ErrClosed, ctx's error, or what the sink has returned before. done, if
 	// not nil, is called once when the error was nil: with nil when all of p
 	// was written, or else with the reason; in the order of the messages and
-	// without a lock.
+	// without a lock. When Close gives up, those that were not handed over are
+	// told first.
 	Write(ctx context.Context, p []byte, done func(error)) error
 
 	// WriteOwned is Write without the copy, if p has 2 KiB or more. p is the
@@ -67,7 +68,8 @@ type Writer interface {
 	// TryWrite is Write without the wait: ErrFull takes its place.
 	TryWrite(p []byte, done func(error)) error
 
-	// Flush waits until everything that was accepted before is written.
+	// Flush waits until everything that was accepted before is written, and
+	// its writers have been told.
 	Flush(ctx context.Context) error
 
 	// Close has everything written and ends the goroutine. When ctx ends

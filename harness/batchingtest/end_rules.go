@@ -55,8 +55,12 @@ func closeTail(r *spec.Run, l lab) error {
 			want += string(letters(i, 10))
 			w.Write(r.Context(), letters(i, 10), told.done(l, i))
 		}
+		began := time.Now()
 		if err := w.Close(r.Context()); err != nil {
 			return spec.Fail("Close to return nil", "it returned %s", l.name(err))
+		}
+		if took := time.Since(began); took != 0 {
+			return spec.Fail("Close not to wait for the delay", "it took %v", took)
 		}
 		if err := s.holds(want); err != nil {
 			return err
@@ -99,8 +103,44 @@ func closeFinal(r *spec.Run, l lab) error {
 		if err := w.Write(r.Context(), letters(2, 1), nil); err != l.Closed {
 			return spec.Fail("Write after Close to return ErrClosed", "it returned %s", l.name(err))
 		}
-		return s.holds(string(letters(0, 100)))
+		if err := s.holds(string(letters(0, 100))); err != nil {
+			return err
+		}
+		return flushInClose(r, l)
 	})
+}
+
+// flushInClose has a Flush with little time come while a Close with much waits.
+func flushInClose(r *spec.Run, l lab) error {
+	s := &sink{gate: make(chan struct{})}
+	w, err := open(r, l, s, Options{MaxBytes: 10})
+	if err != nil {
+		return err
+	}
+	r.Step("the sink works on one message, another one waits, and Close waits for both; Flush with a second to go")
+	var told fates
+	for i := range 2 {
+		if err := w.Write(r.Context(), letters(i, 10), told.done(l, i)); err != nil {
+			return spec.Fail("Write to return nil", "it returned %s", l.name(err))
+		}
+		synctest.Wait()
+	}
+	c := r.Go(func() error { return w.Close(r.Context()) })
+	synctest.Wait()
+	short, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	w.Flush(short)
+	time.Sleep(time.Second)
+	s.gate <- struct{}{}
+	synctest.Wait()
+	if _, calls := s.got(); len(calls) != 2 {
+		return spec.Fail("Close to have the second message written, whatever Flush did", "the sink was called %d times; told were: %q", len(calls), told.all())
+	}
+	s.gate <- struct{}{}
+	if err := <-c; err != nil {
+		return spec.Fail("Close to return nil", "it returned %s", l.name(err))
+	}
+	return s.holds(string(letters(0, 10)) + string(letters(1, 10)))
 }
 
 func closeGivesUp(r *spec.Run, l lab) error {
@@ -114,7 +154,9 @@ func closeGivesUp(r *spec.Run, l lab) error {
 		w.Write(r.Context(), letters(0, 10), told.done(l, 0))
 		synctest.Wait()
 		w.Write(r.Context(), letters(1, 10), told.done(l, 1))
-		r.Step("the sink hangs with the first of two messages; Close with a second to go")
+		flush := r.Go(func() error { return w.Flush(r.Context()) })
+		synctest.Wait()
+		r.Step("the sink hangs with the first of two messages; a Flush waits; Close with a second to go")
 		short, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
@@ -124,11 +166,24 @@ func closeGivesUp(r *spec.Run, l lab) error {
 		if got := told.all(); got != "1 ErrClosed" {
 			return spec.Fail("the second message's writer to be told ErrClosed by then", "told were: %q", got)
 		}
+		synctest.Wait()
+		if len(flush) == 0 {
+			return spec.Fail("Flush of what is lost to return ErrClosed", "it still waits")
+		}
+		if err := <-flush; err != l.Closed {
+			return spec.Fail("Flush of what is lost to return ErrClosed", "it returned %s", l.name(err))
+		}
 		r.Step("the sink comes back")
 		s.gate <- struct{}{}
 		synctest.Wait()
 		if got := told.all(); got != "1 ErrClosed, 0 nil" {
 			return spec.Fail("the first message's writer to be told nil: it was written", "told were: %q", got)
+		}
+		if _, calls := s.got(); len(calls) != 1 {
+			return spec.Fail("the sink not to be given what is lost", "it was called %d times", len(calls))
+		}
+		if got := w.Stats(); got.Messages != 2 || got.Lost != 1 || got.Bytes != 10 || got.Pending != 0 {
+			return spec.Fail("one of two messages lost, 10 bytes taken, none pending", "Stats says %+v", got)
 		}
 		return s.holds(string(letters(0, 10)))
 	})

@@ -95,8 +95,44 @@ func errorsReach(r *spec.Run, l lab) error {
 		if got := w.Stats(); got.Lost != 5 || got.Bytes != 55 || got.Pending != 0 {
 			return spec.Fail("5 messages lost, 55 bytes taken, none pending", "Stats says %+v", got)
 		}
-		return nil
+		return errorsReachWaiters(r, l)
 	})
+}
+
+// errorsReachWaiters has the sink fail between two messages, with nothing in the
+// batch that fills; who waits for what the sink had hears of it.
+func errorsReachWaiters(r *spec.Run, l lab) error {
+	s := &sink{gate: make(chan struct{}), took: func(int, int) (int, error) { return 20, errSink }}
+	w, err := open(r, l, s, Options{MaxBytes: 40, MaxPending: 40, MaxDelay: time.Hour})
+	if err != nil {
+		return err
+	}
+	r.Step("4 messages of 10 bytes are with the sink; a Flush waits for them, and a Write for room; the sink takes 20 bytes and fails")
+	var told fates
+	for i := range 4 {
+		if err := w.Write(r.Context(), letters(i, 10), told.done(l, i)); err != nil {
+			return spec.Fail("Write to return nil", "it returned %s", l.name(err))
+		}
+	}
+	synctest.Wait()
+	flush := r.Go(func() error { return w.Flush(r.Context()) })
+	synctest.Wait()
+	write := waiting(r, w, letters(4, 10), r.Context())
+	s.gate <- struct{}{}
+	synctest.Wait()
+	const want = "0 nil, 1 nil, 2 the sink is broken, 3 the sink is broken"
+	if got := told.all(); got != want {
+		return spec.Fail("done of each message, in order: "+want, "%s", got)
+	}
+	for what, c := range map[string]<-chan error{"Flush of what was lost": flush, "a Write that waits for room": write} {
+		if len(c) == 0 {
+			return spec.Fail(what+" to return the sink's error", "it still waits")
+		}
+		if err := <-c; err != errSink {
+			return spec.Fail(what+" to return the sink's error", "it returned %s", l.name(err))
+		}
+	}
+	return nil
 }
 
 func staysBroken(r *spec.Run, l lab) error {

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"sync"
 	"testing/synctest"
@@ -25,7 +23,7 @@ const (
 
 var orderRules = []spec.Rule[lab]{
 	{
-		Name: "WritesInOrder", Group: "order", Points: 5, Section: step1,
+		Name: "WritesInOrder", Group: "order", Points: 4, Section: step1,
 		Why: "A stream is its order. Each writer's messages leave in the order in which it wrote them, each once, none inside another.",
 		Hints: [3]string{
 			"Two goroutines append to the batch at the same moment, and a third one takes it.",
@@ -45,7 +43,7 @@ var orderRules = []spec.Rule[lab]{
 		Check: callerMayReuse,
 	},
 	{
-		Name: "ShortWritesResume", Group: "order", Points: 5, Section: step2,
+		Name: "ShortWritesResume", Group: "order", Points: 4, Section: step2,
 		Why: "writev takes what fits into the socket's buffer: often less than there is, and it may end in the middle of a message. Whoever goes on with the next batch has lost the rest; whoever begins again has doubled it.",
 		Hints: [3]string{
 			"The sink has taken 1000 of 3000 bytes. Which call comes next?",
@@ -73,16 +71,6 @@ var orderRules = []spec.Rule[lab]{
 			"sink.Writev(rest[:min(len(rest), 1024)])",
 		},
 		Check: piecesBounded,
-	},
-	{
-		Name: "StreamSurvivesASocket", Group: "order", Points: 3, Section: step2,
-		Why: "All of it together, over TCP: a reader that is slow, buffers that are small, writes of all sizes from several goroutines.",
-		Hints: [3]string{
-			"Does it pass with a sink that takes all at once?",
-			"If so, look at what happens when the socket takes a part.",
-			"net.Buffers.WriteTo consumes the slice that it is called on: give it one of its own.",
-		},
-		Check: overSocket,
 	},
 }
 
@@ -253,93 +241,4 @@ func piecesBounded(r *spec.Run, l lab) error {
 		}
 		return drain(r, l, w, s, string(want))
 	})
-}
-
-// stingy writes to a socket, and takes 5000 bytes at most.
-type stingy struct{ overTCP }
-
-func (c stingy) Writev(pieces [][]byte) (int, error) {
-	var some [][]byte
-	for left := 5000; left > 0 && len(pieces) > 0; pieces = pieces[1:] {
-		some = append(some, pieces[0][:min(left, len(pieces[0]))])
-		left -= len(some[len(some)-1])
-	}
-	return c.overTCP.Writev(some)
-}
-
-// overTCP writes to a socket.
-type overTCP struct{ net.Conn }
-
-func (c overTCP) Writev(pieces [][]byte) (int, error) {
-	own := append(net.Buffers(nil), pieces...)
-	n, err := own.WriteTo(c.Conn)
-	return int(n), err
-}
-
-func overSocket(r *spec.Run, l lab) error {
-	client, server, err := pair()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	defer server.Close()
-	server.(*net.TCPConn).SetWriteBuffer(8 << 10)
-	w, err := l.New(stingy{overTCP{server}}, Options{MaxPending: 64 << 10})
-	if err != nil {
-		return err
-	}
-	const writers, total = 4, 2 << 20
-	r.Step("4 goroutines write 2 MiB each, in messages of up to 20,000 bytes")
-	for g := range writers {
-		r.Go(func() error {
-			rnd := rand.New(rand.NewPCG(uint64(g), 1))
-			for left := total; left > 0; {
-				p := bytes.Repeat([]byte{byte('A' + g)}, min(left, 1+rnd.IntN(20_000)))
-				left -= len(p)
-				if err := w.Write(r.Context(), p, nil); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	var counts [256]int
-	buf := make([]byte, 10_000)
-	for got := 0; got < writers*total; {
-		n, err := client.Read(buf)
-		if err != nil {
-			return spec.Fail("8 MiB to come through", "after %d bytes: %v", got, err)
-		}
-		for _, b := range buf[:n] {
-			counts[b]++
-		}
-		got += n
-	}
-	for g := range writers {
-		if n := counts['A'+g]; n != total {
-			return spec.Fail(fmt.Sprintf("%d bytes of goroutine %d", total, g), "%d came", n)
-		}
-	}
-	if err := w.Close(r.Context()); err != nil {
-		return spec.Fail("Close to return nil", "it returned %s", l.name(err))
-	}
-	server.Close()
-	if n, _ := io.Copy(io.Discard, client); n != 0 {
-		return spec.Fail("nothing more to come", "%d bytes did", n)
-	}
-	return nil
-}
-
-// pair is a connection over loopback.
-func pair() (client, server net.Conn, err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, nil, err
-	}
-	defer listener.Close()
-	if client, err = net.Dial("tcp", listener.Addr().String()); err != nil {
-		return nil, nil, err
-	}
-	server, err = listener.Accept()
-	return client, server, err
 }

@@ -130,8 +130,12 @@ func (f *fates) all() string {
 	return strings.Join(f.told, ", ")
 }
 
-// open makes a writer, which is ended by force at the check's end.
+// open makes a writer, which is ended by force at the check's end. Where Close is
+// not there yet, it says so, instead of leaving goroutines behind.
 func open(r *spec.Run, l lab, s *sink, o Options) (judged, error) {
+	if err := probe(l); err != nil {
+		return nil, err
+	}
 	s.began = time.Now()
 	w, err := l.New(s, o)
 	if err != nil {

@@ -101,7 +101,7 @@ func messages(r *spec.Run, l lab) (spec.Sample, error) {
 	var ratios, mine, base []float64
 	for range 3 {
 		a, err := through(func(c net.Conn) error {
-			w, err := l.New(overTCP{c}, Options{MaxDelay: time.Millisecond})
+			w, err := l.New(l.Conn(c), Options{MaxDelay: time.Millisecond})
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -33,9 +34,11 @@ type variant struct {
 	cond    *sync.Cond
 	queue   []vmessage
 	queued  int // bytes in queue
+	copied  int // of them, for a fault
 	pending int
 	line    []*int // Writes that wait for room
 	why     string // why queue should be written
+	late    string // for a fault
 	batch   int    // the number of this batch
 	timer   *time.Timer
 	err     error
@@ -51,7 +54,7 @@ type vmessage struct {
 }
 
 func variantLab(f fault) lab {
-	return lab{Full: errFull, TooLarge: errTooLarge, Closed: errClosed, New: func(s Sink, o Options) (judged, error) { return newVariant(s, o, f) }}
+	return lab{Conn: func(c net.Conn) Sink { return vconn{c, f} }, Full: errFull, TooLarge: errTooLarge, Closed: errClosed, New: func(s Sink, o Options) (judged, error) { return newVariant(s, o, f) }}
 }
 
 func newVariant(s Sink, o Options, f fault) (judged, error) {
@@ -138,6 +141,9 @@ func (v *variant) write(ctx context.Context, p []byte, own bool, done func(error
 	if !v.is("who waits does not hurry") {
 		v.hurry("size")
 	}
+	if len(v.queue) == 0 && v.is("a hurry outlives its batch") {
+		v.late = "size"
+	}
 	me := new(int)
 	v.line = append(v.line, me)
 	defer func() {
@@ -150,11 +156,12 @@ func (v *variant) write(ctx context.Context, p []byte, own bool, done func(error
 			first = v.line[len(v.line)-1] == me
 		}
 		switch err := v.refused(p); {
+		case err != nil && v.err != nil && v.is("an error leaves who waits"):
 		case err != nil && !(v.is("Close leaves who waits") && v.closing):
 			return err
-		case first && v.room(p):
+		case (first || v.n.Writes > 0 && v.is("who fits passes who does not")) && v.room(p):
 			v.add(p, own, done)
-			if len(v.line) > 1 {
+			if len(v.line) > 1 && !v.is("the second in the line hurries nobody") {
 				v.hurry("size")
 			}
 			return nil
@@ -177,13 +184,20 @@ func (v *variant) add(p []byte, own bool, done func(error)) {
 		p = slices.Clone(p)
 	}
 	first := len(v.queue) == 0
+	v.copied += len(p)
+	if own && v.is("a batch is full of copies only") {
+		v.copied -= len(p)
+	}
 	v.queue = append(v.queue, vmessage{data: p, own: own, done: done})
 	v.queued += len(p)
 	v.pending += len(p)
 	v.n.Messages++
 	switch {
-	case v.queued >= v.o.MaxBytes && !v.is("full is nothing"), v.is("each message goes"):
+	case v.copied >= v.o.MaxBytes && !v.is("full is nothing"), v.is("each message goes"):
 		v.hurry("size")
+	case v.late != "":
+		v.hurry(v.late)
+		v.late = ""
 	case v.o.MaxDelay == 0:
 		v.hurry("idle")
 	case first || v.is("each message sets the timer"):
@@ -213,7 +227,7 @@ func (v *variant) arm() {
 }
 
 func (v *variant) hurry(why string) {
-	if v.why == "" && len(v.queue) > 0 {
+	if v.why == "" && len(v.queue) > 0 || v.is("the last reason counts") {
 		v.why = why
 	}
 	v.cond.Broadcast()
@@ -227,6 +241,9 @@ func (v *variant) run() {
 		for v.why == "" && !v.closing && v.err == nil {
 			v.cond.Wait()
 		}
+		for v.closing && v.why == "" && len(v.queue) > 0 && v.is("Close waits for the delay") {
+			v.cond.Wait()
+		}
 		if v.closing && v.why == "" && len(v.queue) > 0 && !v.is("Close forgets the tail") {
 			v.why = "asked"
 		}
@@ -235,7 +252,7 @@ func (v *variant) run() {
 		}
 		v.count()
 		all := v.queue
-		v.queue, v.queued, v.why = nil, 0, ""
+		v.queue, v.queued, v.copied, v.why = nil, 0, 0, ""
 		v.batch++
 		if v.is("writes half") && len(all) > 50 {
 			v.queue, all = all[50:], all[:50]
@@ -353,9 +370,9 @@ func (v *variant) finish(all []vmessage, size, written int, err error) {
 	tell := make([]error, len(all))
 	for i, m := range all {
 		end += len(m.data)
-		if end > written {
+		if end > written || end == written && err != nil && v.is("the last one taken is lost") {
 			tell[i] = err
-			if v.is("errors are nobody's") {
+			if v.is("errors are nobody's") || m.mark && v.is("Flush hears of no error") {
 				tell[i] = nil
 			}
 			if !m.mark {
@@ -373,6 +390,7 @@ func (v *variant) finish(all []vmessage, size, written int, err error) {
 	for i, m := range all {
 		switch {
 		case m.done == nil:
+		case v.is("nothing is told to nobody") && len(m.data) == 0 && !m.mark:
 		case v.is("done in any order"):
 			defer m.done(tell[i])
 		case v.is("done twice") && tell[i] != nil:
@@ -394,6 +412,13 @@ func (v *variant) Flush(ctx context.Context) error {
 	if v.err != nil && !v.is("goes on after an error") {
 		defer v.mu.Unlock()
 		return v.err
+	}
+	if v.closing {
+		v.mu.Unlock()
+		if v.is("Flush gives up for Close") {
+			return v.Close(ctx)
+		}
+		return errClosed
 	}
 	if v.is("Flush looks at the batch only") && len(v.queue) == 0 {
 		v.mu.Unlock()
@@ -449,18 +474,28 @@ func (v *variant) giveUp() {
 		v.mu.Unlock()
 		return
 	}
-	v.err = errClosed
 	left := v.queue
-	v.queue, v.pending, v.queued = nil, v.pending-v.queued, 0
-	v.n.Lost += uint64(len(left))
+	if !v.is("what Close gave up is written") {
+		v.err = errClosed
+		v.queue, v.pending, v.queued = nil, v.pending-v.queued, 0
+	}
+	for _, m := range left {
+		if !m.mark && !v.is("what Close gives up is not counted") {
+			v.n.Lost++
+		}
+	}
 	v.cond.Broadcast()
 	v.mu.Unlock()
 	if v.is("what Close gives up is not told") {
 		return
 	}
-	for _, m := range left {
-		if m.done != nil {
-			m.done(errClosed)
+	for i, m := range left {
+		if m.done == nil || m.mark && v.is("Flush waits for what Close gave up") {
+			continue
+		}
+		m.done(errClosed)
+		if v.is("what Close gave up is written") {
+			left[i].done = nil
 		}
 	}
 }
@@ -471,4 +506,30 @@ func (v *variant) Stats() Stats {
 	n := v.n
 	n.Pending, n.Waiting = v.pending, len(v.line)
 	return n
+}
+
+// vconn is the variant's Conn: one write for each piece.
+type vconn struct {
+	c     net.Conn
+	fault fault
+}
+
+func (v vconn) Writev(pieces [][]byte) (total int, err error) {
+	for i, p := range pieces {
+		n, err := v.c.Write(p)
+		total += n
+		if v.fault == "Conn consumes its pieces" {
+			pieces[i] = p[n:]
+		}
+		switch {
+		case err == nil:
+		case v.fault == "Conn hides the error":
+			return total, nil
+		case v.fault == "Conn forgets what was taken":
+			return 0, err
+		default:
+			return total, err
+		}
+	}
+	return total, nil
 }

@@ -118,8 +118,38 @@ func fullGoes(r *spec.Run, l lab) error {
 		if got := w.Stats(); got.BySize != 2 || got.Messages != 11 || got.Writes != 2 || got.Bytes != 3500 || got.Pending != 0 {
 			return spec.Fail("Stats to tell of 11 messages, 3500 bytes, 2 batches by size", "it is %+v", got)
 		}
-		return nil
+		return fullOfOwned(r, l)
 	})
+}
+
+// fullOfOwned fills a batch with messages that are not copied, and asks for it
+// when it is full already.
+func fullOfOwned(r *spec.Run, l lab) error {
+	s := &sink{gate: make(chan struct{})}
+	w, err := open(r, l, s, Options{MaxBytes: 5000, MaxDelay: time.Hour})
+	if err != nil {
+		return err
+	}
+	r.Step("MaxBytes 5000: WriteOwned of 2500, twice; the sink works on it; twice again, and Flush")
+	for i := range 4 {
+		if err := w.WriteOwned(r.Context(), letters(i, 2500), nil); err != nil {
+			return spec.Fail("WriteOwned to return nil", "it returned %s", l.name(err))
+		}
+		synctest.Wait()
+	}
+	f := r.Go(func() error { return w.Flush(r.Context()) })
+	if err := s.writes("5000 at 0s"); err != nil {
+		return err
+	}
+	s.gate <- struct{}{}
+	s.gate <- struct{}{}
+	if err := <-f; err != nil {
+		return spec.Fail("Flush to return nil", "it returned %s", l.name(err))
+	}
+	if got := w.Stats(); got.BySize != 2 || got.Asked != 0 {
+		return spec.Fail("the first reason to count: 2 batches by size, none because Flush asked", "Stats says %+v", got)
+	}
+	return nil
 }
 
 func delayKept(r *spec.Run, l lab) error {

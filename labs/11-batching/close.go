@@ -14,5 +14,5 @@ import (
 // sink. Close may be called more than once; each call waits. It does not close
 // what is behind the sink.
 func (w *Writer) Close(ctx context.Context) error {
-	return errors.New("not implemented: step 6, the end")
+	return errors.New("not implemented: step 1, gather, and write what came together: what New starts must end")
 }

@@ -7,9 +7,9 @@ type Stats struct {
 	Lost     uint64 // messages accepted, and not written as a whole: their writers were told
 	Writes   uint64 // calls of the sink
 
-	BySize, ByDelay, WhenIdle, Asked uint64 // batches, by the reason for which they were written
+	BySize, ByDelay, WhenIdle, Asked uint64 // batches, by the first reason for which they were due
 
-	Pending int // bytes accepted and not yet written
+	Pending int // bytes accepted, and neither written yet nor lost
 	Waiting int // Writes that wait for room
 }
 

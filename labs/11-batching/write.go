@@ -12,8 +12,9 @@ import (
 //
 // done, if not nil, is called once when the error was nil: with nil when all of
 // p was written, or else with the reason. Calls come in the order of the
-// messages, on the writer's goroutine or that of Close, without a lock. They
-// must not wait for this writer.
+// messages, on the writer's goroutine, without a lock. They must not wait for
+// this writer. When Close gives up, those whose messages were not handed to the
+// sink are told first, on Close's goroutine.
 func (w *Writer) Write(ctx context.Context, p []byte, done func(error)) error {
 	return errors.New("not implemented: step 1, gather, and write what came together")
 }

@@ -58,6 +58,10 @@ func (b *batch) pieces(dst [][]byte) [][]byte {
 	return dst
 }
 
+// nothing of a batch was written: not even a message of no bytes, or the mark of
+// a Flush at its beginning, which waits for the batch before.
+const nothing = -1
+
 // tell calls every done: with nil for what was written, with err for the rest.
 func (b *batch) tell(written int, err error) {
 	for _, m := range b.messages {

@@ -15,6 +15,7 @@ func (w *Writer) Close(ctx context.Context) error {
 	w.closing = true
 	w.dismiss(ErrClosed)
 	w.hurry(asked)
+	w.look() // it ends, when there is nothing to write
 	w.mu.Unlock()
 	select {
 	case <-w.ended:
@@ -35,10 +36,7 @@ func (w *Writer) abandon() {
 		return
 	}
 	left := w.fail(ErrClosed)
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.look()
 	w.mu.Unlock()
-	left.tell(0, ErrClosed)
+	left.tell(nothing, ErrClosed)
 }

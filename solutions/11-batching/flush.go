@@ -17,12 +17,17 @@ const (
 )
 
 // hurry has the batch written as soon as the sink is free. The first reason
-// counts. mu is held.
+// counts, and none for a batch with nothing in it. mu is held.
 func (w *Writer) hurry(why reason) {
-	if w.due != none {
+	if w.due != none || len(w.filling.messages) == 0 {
 		return
 	}
 	w.due = why
+	w.look()
+}
+
+// look has the goroutine look at what has changed.
+func (w *Writer) look() {
 	select {
 	case w.wake <- struct{}{}:
 	default: // it has been told
@@ -42,9 +47,9 @@ func (w *Writer) arm() {
 	})
 }
 
-// Flush waits until everything that was accepted before is written. The error
-// is the sink's, ErrClosed, or ctx's; then it goes on being written all the
-// same.
+// Flush waits until everything that was accepted before is written and its
+// writers have been told. The error is the sink's, ErrClosed, or ctx's; then it
+// goes on being written all the same.
 func (w *Writer) Flush(ctx context.Context) error {
 	done := make(chan error, 1)
 	w.mu.Lock()
@@ -52,9 +57,9 @@ func (w *Writer) Flush(ctx context.Context) error {
 		defer w.mu.Unlock()
 		return w.err
 	}
-	if w.closing {
+	if w.closing { // and Close waits for everything
 		w.mu.Unlock()
-		return w.Close(ctx)
+		return ErrClosed
 	}
 	w.filling.ask(func(err error) { done <- err })
 	w.hurry(asked)

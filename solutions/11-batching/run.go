@@ -24,7 +24,7 @@ func (w *Writer) next() (b *batch, ok bool) {
 		case w.err != nil, w.closing && len(w.filling.messages) == 0:
 			w.mu.Unlock()
 			return nil, false
-		case w.due != none && len(w.filling.messages) > 0:
+		case w.due != none:
 			b, w.filling, w.spare = w.filling, w.spare, nil
 			w.stats.count(w.due)
 			w.due = none
@@ -34,9 +34,6 @@ func (w *Writer) next() (b *batch, ok bool) {
 			}
 			w.mu.Unlock()
 			return b, true
-		}
-		if len(w.filling.messages) == 0 {
-			w.due = none // who was in a hurry has left
 		}
 		w.mu.Unlock()
 		<-w.wake
@@ -88,7 +85,7 @@ func (w *Writer) finish(b *batch, written int, err error) {
 	w.mu.Unlock()
 	b.tell(written, err)
 	if left != nil {
-		left.tell(0, err)
+		left.tell(nothing, err)
 	}
 	b.reset()
 	w.mu.Lock()
@@ -103,8 +100,8 @@ func (w *Writer) fail(err error) *batch {
 	w.dismiss(err)
 	left := w.filling
 	w.pending -= left.bytes
-	w.stats.Lost += uint64(left.lost(0))
-	w.filling = &batch{}
+	w.stats.Lost += uint64(left.lost(nothing))
+	w.filling, w.due = &batch{}, none
 	w.serial++
 	if w.timer != nil {
 		w.timer.Stop()

@@ -22,8 +22,9 @@ type waiter struct {
 //
 // done, if not nil, is called once when the error was nil: with nil when all of
 // p was written, or else with the reason. Calls come in the order of the
-// messages, on the writer's goroutine or that of Close, without a lock. They
-// must not wait for this writer.
+// messages, on the writer's goroutine, without a lock. They must not wait for
+// this writer. When Close gives up, those whose messages were not handed to the
+// sink are told first, on Close's goroutine.
 func (w *Writer) Write(ctx context.Context, p []byte, done func(error)) error {
 	return w.write(ctx, p, false, done)
 }
@@ -104,7 +105,7 @@ func (w *Writer) admit() {
 		w.add(wt.data, wt.keep, wt.done)
 		close(wt.ready)
 	}
-	if len(w.waiters) > 0 && w.filling.bytes > 0 {
+	if len(w.waiters) > 0 {
 		w.hurry(bySize)
 	}
 }
