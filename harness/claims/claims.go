@@ -8,6 +8,8 @@
 package claims
 
 import (
+	"fmt"
+
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/asynclab/asynclab/harness/meter"
@@ -25,6 +27,7 @@ const (
 	Partly   Verdict = "holds partly"
 	Fails    Verdict = "does not hold"
 	Hardware Verdict = "needs hardware we lack"
+	TooNoisy Verdict = "too noisy to say" // other programs were in the way of a latency
 )
 
 // A Claim is one promise of the article's.
@@ -37,7 +40,8 @@ type Claim struct {
 	From    []string // keys of the samples that judge needs
 	Command string   // what the reader runs to see these figures alone
 
-	judge func(s Samples) Finding
+	elapsed bool // judged by elapsed time under load, which other programs lengthen
+	judge   func(s Samples) Finding
 }
 
 // A Finding is a claim's verdict and the figures it stands on.
@@ -131,14 +135,20 @@ func (s Samples) missing(c Claim) string {
 	return ""
 }
 
-// Judge gives the verdict on every claim whose samples are all there.
-func Judge(all []Claim, s Samples) []Result {
+// Judge gives the verdict on every claim whose samples are all there. others is
+// the share of the cores that other programs had meanwhile: where it is large, a
+// latency that is too long may be theirs, and there is no verdict on it.
+func Judge(all []Claim, s Samples, others float64) []Result {
 	var results []Result
 	for _, c := range all {
 		if s.missing(c) != "" {
 			continue
 		}
-		results = append(results, Result{ID: c.ID, Title: c.Title, Says: c.Says, Against: c.Against, Lab: c.Lab, Command: c.Command, Finding: c.judge(s)})
+		f := c.judge(s)
+		if c.elapsed && others > noisy && (f.Verdict == Fails || f.Verdict == Partly) {
+			f.Verdict, f.Because = TooNoisy, fmt.Sprintf("Other programs had %s of the cores meanwhile, and whoever waits for a core waits longer than for a message. Run it again on a quiet machine.", percent(others))
+		}
+		results = append(results, Result{ID: c.ID, Title: c.Title, Says: c.Says, Against: c.Against, Lab: c.Lab, Command: c.Command, Finding: f})
 	}
 	return results
 }

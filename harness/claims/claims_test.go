@@ -135,7 +135,7 @@ func TestVerdictsFollowTheFigures(t *testing.T) {
 		"P99 holds with few":       {"latency", Samples{FullRate: server(1, 100_000, 4e4, 50, 6e7, 550, 2), RefRate: small, NaiveRate: small}, Partly},
 		"P99 does not":             {"latency", Samples{FullRate: server(1, 100_000, 4e4, 50, 6e7, 550, 2), RefRate: server(1, 5000, 1, 20, 1, 1, 2), NaiveRate: small}, Fails},
 	} {
-		results := Judge(Table, c.samples)
+		results := Judge(Table, c.samples, 0)
 		require.Len(t, results, 1, name)
 		require.Equal(t, c.claim, results[0].ID, name)
 		require.Equal(t, c.want, results[0].Verdict, name)
@@ -145,8 +145,16 @@ func TestVerdictsFollowTheFigures(t *testing.T) {
 	}
 }
 
+func TestALatencyOnABusyMachineIsNoVerdict(t *testing.T) {
+	long, short := server(1, 100_000, 4e4, 50, 6e7, 550, 2), server(1, 100_000, 4e4, 5, 6e7, 550, 2)
+	require.Equal(t, TooNoisy, Judge(Table, Samples{FullRate: long, RefRate: long, NaiveRate: long}, 0.5)[0].Verdict)
+	require.Equal(t, Fails, Judge(Table, Samples{FullRate: long, RefRate: long, NaiveRate: long}, 0.05)[0].Verdict)
+	require.Equal(t, Holds, Judge(Table, Samples{FullRate: short, RefRate: short, NaiveRate: long}, 0.5)[0].Verdict, "short all the same")
+	require.Equal(t, Holds, Judge(Table, Samples{"11 calls": sample(10)}, 0.5)[0].Verdict, "a count")
+}
+
 func TestAClaimWithoutItsSamplesIsNotJudged(t *testing.T) {
-	require.Empty(t, Judge(Table, Samples{"11 messages": sample(6)}))
+	require.Empty(t, Judge(Table, Samples{"11 messages": sample(6)}, 0))
 }
 
 func document() Document {
@@ -158,7 +166,7 @@ func document() Document {
 	slow, woken := sample(10, "p50 ms", 5.0, "p99 ms", 10.0), sample(1, "p99 ms", 0.4)
 	slow[0].Latency, woken[0].Latency = text, text
 	s := Samples{ownSleeping: slow, ownPolling: woken, "11 calls": sample(10), ownPrealloc: {{Value: 3}, {Value: 4}, {Value: 5}}}
-	return Document{Format: 1, Time: time.Unix(1_700_000_000, 0), Machine: "2 cores", Rounds: 3, Seconds: 240, Results: Judge(Table, s)}
+	return Document{Format: 1, Time: time.Unix(1_700_000_000, 0), Machine: "2 cores", Rounds: 3, Seconds: 240, Results: Judge(Table, s, 0)}
 }
 
 func TestThePageStandsByItself(t *testing.T) {

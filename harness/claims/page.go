@@ -46,7 +46,7 @@ func (d Document) noise() string {
 	if !d.Noisy() {
 		return ""
 	}
-	return fmt.Sprintf(" Other programs had %s of the cores meanwhile: latencies, and verdicts on them, are worse than they would be alone.", percent(d.Others))
+	return fmt.Sprintf(" Other programs had %s of the cores meanwhile: latencies are longer than they would be alone.", percent(d.Others))
 }
 
 // Page is the document as HTML with plots.
@@ -122,7 +122,7 @@ func (f Figure) plusMinus() string {
 }
 
 func badge(v Verdict) pages.Badge {
-	kind := map[Verdict]string{Holds: "good", Partly: "warn", Fails: "bad", Hardware: "plain"}[v]
+	kind := map[Verdict]string{Holds: "good", Partly: "warn", Fails: "bad", Hardware: "plain", TooNoisy: "plain"}[v]
 	return pages.Badge{Kind: kind, Text: string(v)}
 }
 

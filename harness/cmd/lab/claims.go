@@ -116,13 +116,14 @@ func (c clone) claims(ctx context.Context, o claimOptions, chosen []claims.Claim
 	if err != nil {
 		return err
 	}
+	others := before.Others(after, runtime.NumCPU())
 	d := claims.Document{Format: 1, Time: began, Machine: machine(), Rounds: o.rounds, Quick: o.quick,
-		Seconds: time.Since(began).Seconds(), Others: before.Others(after, runtime.NumCPU()), Results: claims.Judge(chosen, samples)}
+		Seconds: time.Since(began).Seconds(), Others: others, Results: claims.Judge(chosen, samples, others)}
 	if err := c.showClaims(d, o, out); err != nil {
 		return err
 	}
 	if d.Noisy() {
-		fmt.Fprintf(errOut, "lab: other programs had %.0f%% of the cores meanwhile: latencies are worse than they would be alone. Close them and run it again\n", 100*d.Others)
+		fmt.Fprintf(errOut, "lab: other programs had %.0f%% of the cores meanwhile: latencies are longer than they would be alone. Close them and run it again\n", 100*d.Others)
 	}
 	for _, t := range troubles {
 		fmt.Fprintln(errOut, "lab: not measured:", t)
