@@ -58,6 +58,9 @@ costs: ## what a system call, a goroutine, a copy, a connection cost on this mac
 mutants: ## the wrong implementations, and the check that refuses each [LAB=]
 	$(lab) mutants $(LAB) $(ARGS)
 
+crash: ## lab 14's log under load, killed (SIGKILL) 500 times: nothing acknowledged may be missing [SIDE=labs CYCLES= SEED= JSON=1]
+	$(lab) crash --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED)) $(json) $(ARGS)
+
 soak: ## the reference 50 times in a row with two CPU hogs beside it [LAB= SIDE=labs N=50]
 	$(lab) soak $(LAB) --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(if $(N),--runs $(N)) $(ARGS)
 

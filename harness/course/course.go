@@ -54,7 +54,7 @@ var Labs = []Lab{
 		Builds: "a bounded pool with futures, callbacks and order by key", From: "WorkerPool"},
 	{ID: "13", Name: "retry", Title: "Trying again, safely", Needs: []string{"03"},
 		Builds: "deadlines, backoff, budgets, hedging, a breaker, resume", From: "timeouts, reconnects, callbacks, retry"},
-	{ID: "14", Name: "queue", Title: "A durable log", Needs: []string{"05", "09"},
+	{ID: "14", Name: "queue", Title: "A durable log", Hours: "14 to 20", Points: 100, Built: true, Needs: []string{"05", "09"},
 		Builds: "segments, CRC, group commit, recovery, redelivery", From: "message queue"},
 	{ID: "15", Name: "websocket", Title: "RFC 6455 by hand", Hours: "10 to 14", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "handshake, incremental parser, fragmentation, close", From: "WebSocketServer"},

@@ -339,7 +339,7 @@ func (v *variant) lazily(all []vrecord) {
 	v.mu.Unlock()
 	tell(all, base, nil)
 	v.mu.Lock()
-	if len(v.held) >= 20 {
+	if len(v.held) >= 300 {
 		held := v.held
 		v.held = nil
 		v.store(held, func(int64) {})
