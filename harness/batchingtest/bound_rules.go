@@ -82,8 +82,49 @@ func memoryBounded(r *spec.Run, l lab) error {
 		if err := w.TryWrite(letters(0, 1), nil); err != l.Full {
 			return spec.Fail("TryWrite to return ErrFull again", "it returned %s", l.name(err))
 		}
-		return s.orderly()
+		if err := s.orderly(); err != nil {
+			return err
+		}
+		return waitingCopied(r, l)
 	})
+}
+
+// waitingCopied has large messages wait for room: who wrote one may use its memory
+// again when Write has returned, who gave it away may not.
+func waitingCopied(r *spec.Run, l lab) error {
+	s := &sink{gate: make(chan struct{}), keep: true}
+	w, err := open(r, l, s, Options{MaxBytes: 10_000, MaxPending: 10_000})
+	if err != nil {
+		return err
+	}
+	r.Step("10,000 bytes are with the sink, of 10,000; Write of 5000 and WriteOwned of 4000 wait for room; when they are in, the first one's memory is used again")
+	if err := say(r, l, w, letters(0, 10_000)); err != nil {
+		return err
+	}
+	synctest.Wait()
+	reused, given := letters(1, 5000), letters(2, 4000)
+	calls := []<-chan error{waiting(r, w, reused, r.Context()), r.Go(func() error { return w.WriteOwned(r.Context(), given, nil) })}
+	if err := has(calls, false, false); err != nil {
+		return err
+	}
+	s.gate <- struct{}{}
+	if err := has(calls, true, true); err != nil {
+		return err
+	}
+	clear(reused)
+	s.gate <- struct{}{}
+	if err := drain(r, l, w, s, string(letters(0, 10_000))+string(letters(1, 5000))+string(letters(2, 4000))); err != nil {
+		return err
+	}
+	_, seen := s.got()
+	for _, c := range seen {
+		for _, p := range c.pieces {
+			if len(p) == len(given) && &p[0] == &given[0] {
+				return nil
+			}
+		}
+	}
+	return spec.Fail("the message of WriteOwned to be a piece of its own, though it has waited", "it was copied")
 }
 
 // waiting is a Write on a goroutine of its own.

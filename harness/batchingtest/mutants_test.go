@@ -96,6 +96,8 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "what Close gives up is not told", Rule: "CloseGivesUp", Says: `the second message's writer to be told ErrClosed by then`},
 	{Name: "Close leaves the batch to itself", Rule: "CloseGivesUp", Says: `the second message's writer to be told ErrClosed by then`},
 
+	{Name: "who has waited is not copied", Rule: "MemoryIsBounded", Says: `bytes that were written, in order`},
+	{Name: "who has waited is copied", Rule: "MemoryIsBounded", Says: `the message of WriteOwned to be a piece of its own`},
 	{Name: "who fits passes who does not", Rule: "WaitersGoInOrder", Says: `Write 3 to have returned: false|bytes that were written, in order`},
 	{Name: "the second in the line hurries nobody", Rule: "WaitersGoInOrder", Says: `the sink to be called with \[900 at 0s 500 at 0s\]`},
 	{Name: "a hurry outlives its batch", Rule: "WaitersGoInOrder", Says: `10 at 1h0m0s`},

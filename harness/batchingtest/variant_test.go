@@ -159,6 +159,15 @@ func (v *variant) write(ctx context.Context, p []byte, own bool, done func(error
 		case err != nil && v.err != nil && v.is("an error leaves who waits"):
 		case err != nil && !(v.is("Close leaves who waits") && v.closing):
 			return err
+		case first && v.room(p) && v.is("who has waited is not copied"):
+			v.queue = append(v.queue, vmessage{data: p, own: true, done: done})
+			v.queued, v.pending = v.queued+len(p), v.pending+len(p)
+			v.n.Messages++
+			v.hurry("size")
+			return nil
+		case first && v.room(p) && v.is("who has waited is copied"):
+			v.add(p, false, done)
+			return nil
 		case (first || v.n.Writes > 0 && v.is("who fits passes who does not")) && v.room(p):
 			v.add(p, own, done)
 			if len(v.line) > 1 && !v.is("the second in the line hurries nobody") {
