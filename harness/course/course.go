@@ -52,7 +52,7 @@ var Labs = []Lab{
 		Builds: "a batch writer by size, delay and idleness", From: "BatchWriter"},
 	{ID: "12", Name: "workerpool", Title: "Work beside the loop", Hours: "5 to 7", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "a bounded pool with futures, callbacks and order by key", From: "WorkerPool"},
-	{ID: "13", Name: "retry", Title: "Trying again, safely", Needs: []string{"03"},
+	{ID: "13", Name: "retry", Title: "Trying again, safely", Hours: "16 to 22", Points: 100, Built: true, Needs: []string{"03"},
 		Builds: "deadlines, backoff, budgets, hedging, a breaker, resume", From: "timeouts, reconnects, callbacks, retry"},
 	{ID: "14", Name: "queue", Title: "A durable log", Hours: "14 to 20", Points: 100, Built: true, Needs: []string{"05", "09"},
 		Builds: "segments, CRC, group commit, recovery, redelivery", From: "message queue"},

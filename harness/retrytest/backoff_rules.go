@@ -27,7 +27,7 @@ const (
 
 var backoffRules = []spec.Rule[lab]{
 	{
-		Name: "JitterIsFull", Group: "backoff", Points: 2, Section: step1,
+		Name: "JitterIsFull", Group: "backoff", Points: 1, Section: step1,
 		Why: "A server that stumbles fails a thousand clients in the same instant. Without jitter they all come back in the same instant; with half of it they still come in a wave.",
 		Hints: [3]string{
 			"How short may a wait be?",

@@ -9,7 +9,7 @@ import (
 
 var breakerRules = []spec.Rule[lab]{
 	{
-		Name: "BreakerOpens", Group: "breaker", Points: 2, Section: step2,
+		Name: "BreakerOpens", Group: "breaker", Points: 1, Section: step2,
 		Why: "Calls to a server that does not answer cost a timeout each, and everything that waits for them piles up. But two failures in the morning and three in the evening are no outage.",
 		Hints: [3]string{
 			"Which outcomes does it look at?",
@@ -19,7 +19,7 @@ var breakerRules = []spec.Rule[lab]{
 		Check: breakerOpens,
 	},
 	{
-		Name: "ProbesAreFew", Group: "breaker", Points: 2, Section: step2,
+		Name: "ProbesAreFew", Group: "breaker", Points: 1, Section: step2,
 		Why: "A server that has just come back gets all the load that has waited for it, and is gone again. A few probes find out just as well.",
 		Hints: [3]string{
 			"How many calls may be under way while it is half-open?",
@@ -49,7 +49,7 @@ var breakerRules = []spec.Rule[lab]{
 		Check: breakerReopens,
 	},
 	{
-		Name: "DroppedCallsDoNotCount", Group: "breaker", Points: 2, Section: step2,
+		Name: "DroppedCallsDoNotCount", Group: "breaker", Points: 1, Section: step2,
 		Why: "A user who closes the page says nothing about the server. Counted as failures, impatient users open the breaker; and a probe that nobody waits for must not keep its place for ever.",
 		Hints: [3]string{
 			"What does Dropped change?",

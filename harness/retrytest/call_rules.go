@@ -14,7 +14,7 @@ import (
 
 var callRules = []spec.Rule[lab]{
 	{
-		Name: "FramesAreExact", Group: "calls", Points: 2, Section: step3,
+		Name: "FramesAreExact", Group: "calls", Points: 1, Section: step3,
 		Why: "Two programs that were never compiled together have only the bytes in common.",
 		Hints: [3]string{
 			"What is the first frame of a connection, and what may follow it?",
@@ -34,7 +34,7 @@ var callRules = []spec.Rule[lab]{
 		Check: answersFind,
 	},
 	{
-		Name: "CallsArePipelined", Group: "calls", Points: 2, Section: step3,
+		Name: "CallsArePipelined", Group: "calls", Points: 1, Section: step3,
 		Why: "A client that waits for each answer does one call in a round trip; one with a goroutine for each call pays 2 KiB and a switch for everything that waits.",
 		Hints: [3]string{
 			"What does Go do beside putting the call into a queue?",
@@ -44,7 +44,7 @@ var callRules = []spec.Rule[lab]{
 		Check: callsPipelined,
 	},
 	{
-		Name: "CallbacksComeOnce", Group: "calls", Points: 2, Section: step3,
+		Name: "CallbacksComeOnce", Group: "calls", Points: 1, Section: step3,
 		Why: "A callback that runs twice pays an order twice; one that runs with your lock held deadlocks in the first program that makes a call from it.",
 		Hints: [3]string{
 			"Who tells those that wait, and what does he hold?",
@@ -64,7 +64,7 @@ var callRules = []spec.Rule[lab]{
 		Check: timeoutExact,
 	},
 	{
-		Name: "DeadlineIsTold", Group: "ends", Points: 2, Section: step4,
+		Name: "DeadlineIsTold", Group: "ends", Points: 2, Section: step5,
 		Why: "A server that does not know how long the client waits works for clients that have gone: full throughput, no goodput. And what a call has left is less after it waited for a connection.",
 		Hints: [3]string{
 			"When do you compute what is left?",
@@ -84,7 +84,7 @@ var callRules = []spec.Rule[lab]{
 		Check: pendingBounded,
 	},
 	{
-		Name: "CancelEndsACall", Group: "ends", Points: 2, Section: step4,
+		Name: "CancelEndsACall", Group: "ends", Points: 1, Section: step4,
 		Why: "Whoever does not want the answer any more should not pay for it, and neither should the server.",
 		Hints: [3]string{
 			"Where can a call be when it is cancelled?",
@@ -94,7 +94,7 @@ var callRules = []spec.Rule[lab]{
 		Check: cancelEnds,
 	},
 	{
-		Name: "CloseEndsAll", Group: "ends", Points: 2, Section: step4,
+		Name: "CloseEndsAll", Group: "ends", Points: 2, Section: step5,
 		Why: "A future that is never resolved is a goroutine that waits for ever, somewhere else.",
 		Hints: [3]string{
 			"Where are calls without a result?",

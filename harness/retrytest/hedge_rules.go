@@ -21,7 +21,7 @@ var hedgeRules = []spec.Rule[lab]{
 		Check: quantilesExact,
 	},
 	{
-		Name: "HedgeAfterTheQuantile", Group: "hedge", Points: 3, Section: step6,
+		Name: "HedgeAfterTheQuantile", Group: "hedge", Points: 2, Section: step6,
 		Why: "A second copy at the 95th percentile costs a twentieth of the load and takes most of the tail away: if it goes to another server, and if the loser is called off.",
 		Hints: [3]string{
 			"When is the second copy sent, where to, and what happens to the other one when one is answered?",
@@ -41,7 +41,7 @@ var hedgeRules = []spec.Rule[lab]{
 		Check: hedgeSafe,
 	},
 	{
-		Name: "HedgesAreBudgeted", Group: "hedge", Points: 2, Section: step6,
+		Name: "HedgesAreBudgeted", Group: "hedge", Points: 1, Section: step6,
 		Why: "When the servers get slow because there is too much to do, every call passes the old percentile, and hedging doubles the load. That is how a tail cure becomes an outage.",
 		Hints: [3]string{
 			"What does a hedge cost?",
@@ -51,7 +51,7 @@ var hedgeRules = []spec.Rule[lab]{
 		Check: hedgesBudgeted,
 	},
 	{
-		Name: "CallsGoAround", Group: "hedge", Points: 3, Section: step6,
+		Name: "CallsGoAround", Group: "hedge", Points: 2, Section: step7,
 		Why: "Two servers, of which one is gone: whoever keeps asking the dead one loses half of the service, although the other half stands idle.",
 		Hints: [3]string{
 			"Which endpoint does a call go to, and which one its retry?",

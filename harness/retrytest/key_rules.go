@@ -10,7 +10,7 @@ import (
 
 var keyRules = []spec.Rule[lab]{
 	{
-		Name: "KeysAreWorkedOnce", Group: "keys", Points: 3, Section: step9,
+		Name: "KeysAreWorkedOnce", Group: "keys", Points: 2, Section: step9,
 		Why: "This is what makes a write safe to repeat: however often it comes, from whichever connection or session, it is done once, and everybody gets the same answer.",
 		Hints: [3]string{
 			"Where is the answer, when the key comes a second time?",
@@ -40,7 +40,7 @@ var keyRules = []spec.Rule[lab]{
 		Check: refusalsFree,
 	},
 	{
-		Name: "KeysAreForgotten", Group: "keys", Points: 2, Section: step9,
+		Name: "KeysAreForgotten", Group: "keys", Points: 1, Section: step9,
 		Why: "A key for each payment, for ever, is a memory leak with a business case.",
 		Hints: [3]string{
 			"Which keys may you forget, and when?",

@@ -10,7 +10,7 @@ import (
 
 var peerRules = []spec.Rule[lab]{
 	{
-		Name: "ResumeAnswersAgain", Group: "sessions", Points: 3, Section: step10,
+		Name: "ResumeAnswersAgain", Group: "sessions", Points: 2, Section: step10,
 		Why: "The connection broke between the work and the answer. The client asks again with the same id, and must hear what came of it; the work must not be done again, key or no key.",
 		Hints: [3]string{
 			"What does the server know of a session's ids?",
@@ -20,7 +20,7 @@ var peerRules = []spec.Rule[lab]{
 		Check: resumeAnswers,
 	},
 	{
-		Name: "AnswersAreBounded", Group: "sessions", Points: 2, Section: step10,
+		Name: "AnswersAreBounded", Group: "sessions", Points: 1, Section: step10,
 		Why: "A client that never settles makes the server keep every answer. And an answer that was forgotten is no reason to do the work again.",
 		Hints: [3]string{
 			"Which answers may be forgotten?",
@@ -30,7 +30,7 @@ var peerRules = []spec.Rule[lab]{
 		Check: answersBounded,
 	},
 	{
-		Name: "PushesSurvive", Group: "sessions", Points: 3, Section: step10,
+		Name: "PushesSurvive", Group: "sessions", Points: 2, Section: step10,
 		Why: "What was pushed while the client was away is what it wants to know most.",
 		Hints: [3]string{
 			"Which pushes does a resumed session get?",
@@ -50,7 +50,7 @@ var peerRules = []spec.Rule[lab]{
 		Check: newestCounts,
 	},
 	{
-		Name: "SessionsAreForgotten", Group: "sessions", Points: 2, Section: step10,
+		Name: "SessionsAreForgotten", Group: "sessions", Points: 1, Section: step10,
 		Why: "Phones go into tunnels and never come out. Without bounds, each of them leaves its messages with you for ever.",
 		Hints: [3]string{
 			"What ends a session?",

@@ -10,7 +10,7 @@ import (
 
 var retryRules = []spec.Rule[lab]{
 	{
-		Name: "BusyIsTriedAgain", Group: "retry", Points: 3, Section: step5,
+		Name: "BusyIsTriedAgain", Group: "retry", Points: 2, Section: step5,
 		Why: "A call that was refused was not done, so any call may be tried again: after its backoff, each time a longer one, and not once more than was said.",
 		Hints: [3]string{
 			"Attempts is 4. How many retries are that, and which Delay comes before the first?",
@@ -20,7 +20,7 @@ var retryRules = []spec.Rule[lab]{
 		Check: busyAgain,
 	},
 	{
-		Name: "UnsafeIsNotRepeated", Group: "retry", Points: 3, Section: step5,
+		Name: "UnsafeIsNotRepeated", Group: "retry", Points: 2, Section: step7,
 		Why: "The payment was sent and no answer came. Send it again, and it is paid twice. Nobody knows is a result, and the only honest one.",
 		Hints: [3]string{
 			"Was it done? How would you know?",
@@ -30,7 +30,7 @@ var retryRules = []spec.Rule[lab]{
 		Check: unsafeOnce,
 	},
 	{
-		Name: "SafeIsRepeated", Group: "retry", Points: 2, Section: step5,
+		Name: "SafeIsRepeated", Group: "retry", Points: 1, Section: step7,
 		Why: "A read does no harm twice, and a key makes a write one that can be repeated: if it is the same key.",
 		Hints: [3]string{
 			"What does the second frame have in common with the first?",
@@ -50,7 +50,7 @@ var retryRules = []spec.Rule[lab]{
 		Check: remoteFinal,
 	},
 	{
-		Name: "RetriesEndInTime", Group: "retry", Points: 2, Section: step5,
+		Name: "RetriesEndInTime", Group: "retry", Points: 1, Section: step5,
 		Why: "A backoff that ends after the deadline only makes the caller wait for a result that is known already, and takes the token of somebody whom it would have helped.",
 		Hints: [3]string{
 			"The next attempt would begin after the deadline. What do you do now?",
@@ -60,7 +60,7 @@ var retryRules = []spec.Rule[lab]{
 		Check: retriesInTime,
 	},
 	{
-		Name: "BudgetHoldsRetries", Group: "retry", Points: 3, Section: step5,
+		Name: "BudgetHoldsRetries", Group: "retry", Points: 2, Section: step5,
 		Why: "When nothing works any more, the client sends 1.1 times what was asked, and not four times. That is what ends outages.",
 		Hints: [3]string{
 			"How many retries do 300 calls get, if all fail?",
@@ -70,7 +70,7 @@ var retryRules = []spec.Rule[lab]{
 		Check: budgetHolds,
 	},
 	{
-		Name: "BreakerGuardsCalls", Group: "retry", Points: 3, Section: step5,
+		Name: "BreakerGuardsCalls", Group: "retry", Points: 2, Section: step5,
 		Why: "The breaker is only as good as what it is told: timeouts are failures, the server's own errors are answers, a cancelled call is nothing. Neither is a refusal: a server that does all it can and refuses the rest would be left alone by everybody.",
 		Hints: [3]string{
 			"Which outcome does each end of an attempt report?",

@@ -15,7 +15,7 @@ import (
 
 var serverRules = []spec.Rule[lab]{
 	{
-		Name: "ServerAnswers", Group: "server", Points: 2, Section: step8,
+		Name: "ServerAnswers", Group: "server", Points: 1, Section: step8,
 		Why: "Every call has one answer, with its id, in whatever order. And who can guess a session's number gets somebody else's messages.",
 		Hints: [3]string{
 			"What does the server do with a thousand calls that come in one write?",
@@ -25,7 +25,7 @@ var serverRules = []spec.Rule[lab]{
 		Check: serverAnswers,
 	},
 	{
-		Name: "RepliesCountOnce", Group: "server", Points: 2, Section: step8,
+		Name: "RepliesCountOnce", Group: "server", Points: 1, Section: step8,
 		Why: "A handler that replies on two paths, or panics after it has replied, is a bug of the handler. It must not become one of the protocol.",
 		Hints: [3]string{
 			"May a handler call reply twice? From another goroutine? What if it panics?",
@@ -35,7 +35,7 @@ var serverRules = []spec.Rule[lab]{
 		Check: repliesOnce,
 	},
 	{
-		Name: "DeadlineReachesTheHandler", Group: "server", Points: 2, Section: step8,
+		Name: "DeadlineReachesTheHandler", Group: "server", Points: 1, Section: step8,
 		Why: "The handler calls others, and passes its context on: so the whole tree below stops when nobody waits any more.",
 		Hints: [3]string{
 			"What does the frame's left become?",
@@ -55,7 +55,7 @@ var serverRules = []spec.Rule[lab]{
 		Check: expiredNotWorked,
 	},
 	{
-		Name: "FullIsBusy", Group: "server", Points: 2, Section: step8,
+		Name: "FullIsBusy", Group: "server", Points: 1, Section: step8,
 		Why: "To say no costs a microsecond; to have no bound costs everything, later. And a no that says \"I have done nothing\" may be tried again by anybody.",
 		Hints: [3]string{
 			"How many calls run, how many wait, and what happens to the next one?",
@@ -65,7 +65,7 @@ var serverRules = []spec.Rule[lab]{
 		Check: fullBusy,
 	},
 	{
-		Name: "CancelReachesTheHandler", Group: "server", Points: 2, Section: step8,
+		Name: "CancelReachesTheHandler", Group: "server", Points: 1, Section: step9,
 		Why: "The client has its answer from somebody else, or has gone. Work that goes on takes the place of work that somebody waits for.",
 		Hints: [3]string{
 			"What does a cancel frame do to a call that runs, that waits, that has a key?",

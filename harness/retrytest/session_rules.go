@@ -31,7 +31,7 @@ var sessionRules = []spec.Rule[lab]{
 		Check: handshakeTime,
 	},
 	{
-		Name: "UnansweredIsAskedAgain", Group: "connections", Points: 3, Section: step7,
+		Name: "UnansweredIsAskedAgain", Group: "connections", Points: 2, Section: step7,
 		Why: "A connection is lost, the session is not. The server knows by their ids what it has done, so everything without an answer is asked again: also what may be done only once.",
 		Hints: [3]string{
 			"Which ids does a call have that is sent again, and in which order?",
@@ -51,7 +51,7 @@ var sessionRules = []spec.Rule[lab]{
 		Check: answersSurvive,
 	},
 	{
-		Name: "NewSessionsRepeatOnlySafe", Group: "connections", Points: 2, Section: step7,
+		Name: "NewSessionsRepeatOnlySafe", Group: "connections", Points: 1, Section: step7,
 		Why: "The session is gone: a server that was restarted knows nothing of ids. What was sent may have been done.",
 		Hints: [3]string{
 			"Which of the calls without an answer may be sent to a server that has forgotten the session?",
@@ -71,7 +71,7 @@ var sessionRules = []spec.Rule[lab]{
 		Check: neverLeft,
 	},
 	{
-		Name: "PushesComeOnce", Group: "connections", Points: 3, Section: step7,
+		Name: "PushesComeOnce", Group: "connections", Points: 2, Section: step7,
 		Why: "A subscription that loses a message at each reconnect, or shows it twice, is worth nothing exactly when the network is bad.",
 		Hints: [3]string{
 			"Which push comes next?",
@@ -81,7 +81,7 @@ var sessionRules = []spec.Rule[lab]{
 		Check: pushesOnce,
 	},
 	{
-		Name: "SilenceIsNoticed", Group: "connections", Points: 2, Section: step7,
+		Name: "SilenceIsNoticed", Group: "connections", Points: 1, Section: step7,
 		Why: "A server that lost its power sends no FIN. The connection looks well for hours: TCP's keepalive asks after two.",
 		Hints: [3]string{
 			"How do you tell a quiet connection from a dead one?",

@@ -26,7 +26,7 @@ var togetherRules = []spec.Rule[lab]{
 		Check: nonsense,
 	},
 	{
-		Name: "ExactlyOnceThroughCuts", Group: "together", Points: 3, Section: all11, Deadline: 2 * time.Minute,
+		Name: "ExactlyOnceThroughCuts", Group: "together", Points: 2, Section: all11, Deadline: 2 * time.Minute,
 		Why: "Your client, your server, and a network that cuts every connection in the middle of a frame. Each call is done once and answered, each push comes once and in order. That is what all of this is for.",
 		Hints: [3]string{
 			"Is a call done twice, not at all, or answered wrongly? Each has its own check above.",
@@ -38,7 +38,7 @@ var togetherRules = []spec.Rule[lab]{
 		},
 	},
 	{
-		Name: "ExactlyOnceThroughSilence", Group: "together", Points: 2, Section: all11, Deadline: 2 * time.Minute,
+		Name: "ExactlyOnceThroughSilence", Group: "together", Points: 1, Section: all11, Deadline: 2 * time.Minute,
 		Why: "The same with connections that fall silent and stay open: the power of the other end is gone.",
 		Hints: [3]string{
 			"Who notices that a connection is dead?",
@@ -50,7 +50,7 @@ var togetherRules = []spec.Rule[lab]{
 		},
 	},
 	{
-		Name: "DuplicatesAreHarmless", Group: "together", Points: 2, Section: all11, Deadline: 2 * time.Minute,
+		Name: "DuplicatesAreHarmless", Group: "together", Points: 1, Section: all11, Deadline: 2 * time.Minute,
 		Why: "Every frame but the handshake comes twice. Numbers make that a matter of comparing two of them.",
 		Hints: [3]string{
 			"What does each side do with a frame it has had?",

@@ -1,0 +1,3 @@
+package retry
+
+// The second copies of slow calls go here (step 6).
