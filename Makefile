@@ -16,7 +16,7 @@ json = $(if $(JSON),--json)
 yes = $(if $(YES),--yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help check watch hint compare profile adopt reset progress report doctor mutants soak costs claims demo storm resume peers book test skeletons autopsies
+.PHONY: help check watch hint compare profile adopt reset progress report doctor mutants crash queues soak costs claims demo storm resume peers book test skeletons autopsies
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -59,7 +59,7 @@ mutants: ## the wrong implementations, and the check that refuses each [LAB=]
 	$(lab) mutants $(LAB) $(ARGS)
 
 crash: ## lab 14's log under load, killed (SIGKILL) 500 times: nothing acknowledged may be missing [SIDE=labs CYCLES= SEED= JSON=1]
-	$(lab) crash --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED)) $(json) $(ARGS)
+	$(heavy) crash --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED)) $(json) $(ARGS)
 
 soak: ## the reference 50 times in a row with two CPU hogs beside it [LAB= SIDE=labs N=50]
 	$(lab) soak $(LAB) --side $(if $(filter command%,$(origin SIDE)),$(SIDE),solutions) $(if $(N),--runs $(N)) $(ARGS)
@@ -81,6 +81,12 @@ peers: ## the reference beside seven other WebSocket servers (downloads them; 20
 
 book: ## the documents and handouts as a book with search, served on this machine [ARGS="--out DIR"]
 	$(heavy) book $(ARGS)
+
+pools: ## lab 12's pool beside ants and beside a goroutine for each task (downloads ants; two minutes)
+	@cd harness/peers && go run ./pools $(if $(JSON),-json) $(ARGS)
+
+queues: ## lab 14's log beside NATS JetStream and bbolt, on the same disk (downloads them; two minutes)
+	@cd harness/peers && go run ./queues $(if $(JSON),-json) $(ARGS)
 
 test: ## the course's own tests: format, vet, staticcheck, harness, solutions
 	@scripts/test.sh

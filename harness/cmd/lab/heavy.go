@@ -13,7 +13,7 @@ import (
 // (-tags light): a student's first `make check` has to answer quickly. Files
 // with these commands begin with the same build constraint as this one.
 func heavyCommands() []*cobra.Command {
-	return []*cobra.Command{compareCommand(), profileCommand(), demoCommand(), stormCommand(), resumeCommand(), claimsCommand(), bookCommand(), reportCommand()}
+	return []*cobra.Command{compareCommand(), profileCommand(), demoCommand(), stormCommand(), resumeCommand(), crashCommand(), claimsCommand(), bookCommand(), reportCommand()}
 }
 
 // becomeSwarm turns the process that a demo starts into its swarm of clients,

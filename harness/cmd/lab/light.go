@@ -11,7 +11,7 @@ import (
 // heavyCommands are known to the light binary by name only: see heavy.go.
 func heavyCommands() []*cobra.Command {
 	var all []*cobra.Command
-	for _, name := range []string{"compare", "profile", "demo", "storm", "resume", "claims", "book", "report"} {
+	for _, name := range []string{"compare", "profile", "demo", "storm", "resume", "crash", "claims", "book", "report"} {
 		all = append(all, &cobra.Command{
 			Use:                name,
 			Short:              "only through make " + name,
