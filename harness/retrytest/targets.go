@@ -185,7 +185,7 @@ func (b *backend) work(stop chan struct{}) {
 	}
 }
 
-const window, measured = 128, 100_000
+const window, measured = 128, 50_000
 
 // pipelined makes n calls, window of them at a time.
 func pipelined(r *spec.Run, c client, n int) error {

@@ -412,9 +412,7 @@ func (c *vclient) finish(x *vcall, body []byte, err error) {
 
 func (c *vclient) tell(x *vcall, body []byte, err error) {
 	if x.over {
-		for _, t := range x.then { // only with a fault
-			c.after = append(c.after, t)
-		}
+		c.after = append(c.after, x.then...) // only with a fault
 		return
 	}
 	x.over, x.body, x.result = true, body, err
@@ -422,9 +420,7 @@ func (c *vclient) tell(x *vcall, body []byte, err error) {
 		close(x.done)
 		call := func() {
 			x.told = true
-			for _, t := range x.then {
-				c.after = append(c.after, t)
-			}
+			c.after = append(c.after, x.then...)
 		}
 		if c.is("callbacks under the lock") {
 			call()
