@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -63,6 +64,10 @@ func (l *Log) run() {
 		}
 		base, err := l.commit(b)
 		l.finish(b, base, err)
+		// Those who were told are about to come back with their next record.
+		// Let them: else the first of them has the next fsync to itself, and
+		// all the others wait for the one behind it.
+		runtime.Gosched()
 	}
 }
 
