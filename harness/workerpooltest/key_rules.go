@@ -90,7 +90,7 @@ func keysOrder(r *spec.Run, l lab) error {
 		})
 	}
 	work.Wait()
-	if err := r.Call("Stop to return", func() error { return p.Stop(r.Context()) }); err != nil {
+	if err := r.Until("all tasks to be done", func() bool { n := p.Stats(); return n.Waiting == 0 && n.Running == 0 }); err != nil {
 		return err
 	}
 	if text := wrong.Load(); text != nil {

@@ -56,7 +56,7 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "a panic has no stack", Rule: "PanicIsAnError", Says: `a PanicError with the value "boom" and the stack of the task`},
 	{Name: "a panic is no error", Rule: "PanicIsAnError", Says: `a PanicError with the value "boom" and the stack of the task`},
 	{Name: "panics are not counted", Rule: "PanicIsAnError", Says: `Stats at the end to be \{Submitted:\d+ Done:\d+ Panics:\d+ Discarde`},
-	{Name: "Goexit costs a worker", Rule: "GoexitCostsNoWorker", Says: `the check to end within|Stop to return: all workers are there|to have its result|context deadline exceeded`},
+	{Name: "Goexit costs a worker", Rule: "GoexitCostsNoWorker", Says: `the check to end within|2 tasks to run: all workers are there|to have its result|context deadline exceeded`},
 	{Name: "Goexit is no error", Rule: "GoexitCostsNoWorker", Says: `an error for a task that has called Goexit`},
 	{Name: "tasks wait like others", Rule: "TasksMaySubmit", Says: `Submit to return nil`},
 	{Name: "tasks of tasks never queue", Rule: "CallerRunsIsTheLastResort", Says: `to wait for a worker: \[outer inner\]`},
@@ -102,6 +102,6 @@ var mutants = []spec.Mutant[lab]{
 		Why: "Stop closes the channel of tasks, and a Submit that comes later, or at the same moment, sends into it. A flag under the lock that guards the queue refuses it."},
 	{Name: "the article: a panic ends the process", Article: true, New: articleLab, Rule: "PanicIsAnError", Says: `the process ended`,
 		Why: "Nothing recovers, so one bad request takes every connection with it. A panic is the result of its task."},
-	{Name: "the article: Goexit costs a worker", Article: true, New: articleLab, Rule: "GoexitCostsNoWorker", Says: `the check to end within|Stop to return: all workers are there|to have its result|context deadline exceeded`,
+	{Name: "the article: Goexit costs a worker", Article: true, New: articleLab, Rule: "GoexitCostsNoWorker", Says: `the check to end within|2 tasks to run: all workers are there|to have its result|context deadline exceeded`,
 		Why: "The worker's goroutine ends with the task, for ever, and nobody is told. Its deferred call starts another one."},
 }

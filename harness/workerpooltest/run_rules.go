@@ -341,7 +341,14 @@ func goexit(r *spec.Run, l lab) error {
 			return spec.Fail("an error for a task that has called Goexit", "task %d has nil", i)
 		}
 	}
-	return r.Call("Stop to return: all workers are there", func() error { return p.Stop(r.Context()) })
+	r.Step("2 tasks that wait: both must run")
+	g := newGate(r)
+	for range 2 {
+		if _, err := p.Submit(r.Context(), g.task); err != nil {
+			return spec.Fail("Submit to return nil", "it returned %s", l.name(err))
+		}
+	}
+	return r.Until("2 tasks to run: all workers are there", func() bool { return p.Stats().Running == 2 })
 }
 
 func tasksSubmit(r *spec.Run, l lab) error {
@@ -372,9 +379,7 @@ func tasksSubmit(r *spec.Run, l lab) error {
 				return spec.Fail("tasks that submit tasks to succeed", "one returned %s", l.name(err))
 			}
 		}
-		if err := p.Stop(r.Context()); err != nil {
-			return spec.Fail("Stop to return nil", "it returned %s", l.name(err))
-		}
+		synctest.Wait()
 		if n.Load() != 80 {
 			return spec.Fail("all 80 tasks of tasks to run", "%d did", n.Load())
 		}

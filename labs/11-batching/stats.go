@@ -15,5 +15,5 @@ type Stats struct {
 
 // Stats returns the counts.
 func (w *Writer) Stats() Stats {
-	return Stats{} // not implemented: step 3, when to write
+	return Stats{} // not implemented: step 1, gather, and write what came together
 }
