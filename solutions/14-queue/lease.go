@@ -90,8 +90,9 @@ func (g *Group) wake() {
 // they are never delivered again, after no crash. Several at once, and several
 // Acks at the same time, cost one fsync together.
 //
-// It returns ErrStale when one of them is somebody else's by now, which does not
-// keep it from the others; nil for one that was done before. After another error
+// It returns ErrStale when one of them is somebody else's by now, or never was
+// delivered, which does not keep it from the others; nil for one that was done
+// before. After another error
 // a record may come again after the next Open.
 func (g *Group) Ack(ds ...Delivery) error {
 	g.mu.Lock()

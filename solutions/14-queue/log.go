@@ -58,7 +58,7 @@ type Options struct {
 	// together, unless MaxBatch is reached. 0 means not at all: what comes
 	// while one fsync runs goes with the next one. A record is acknowledged
 	// after MaxDelay and two fsyncs at the latest, as long as no more than
-	// MaxBatch waits.
+	// MaxBatch waits; a new segment costs two more.
 	MaxDelay time.Duration
 
 	// MaxPending bounds the bytes of records that were accepted and are not on

@@ -60,8 +60,8 @@ func (l *Log) AppendAsync(ctx context.Context, key, value []byte, done func(offs
 	return l.put(key, value, size, done)
 }
 
-// TryAppend is AppendAsync without any wait: ErrFull takes its place. It never
-// blocks, so an event loop can call it.
+// TryAppend is AppendAsync without any wait: ErrFull takes its place, also while
+// others wait for room. It never blocks, so an event loop can call it.
 func (l *Log) TryAppend(key, value []byte, done func(offset int64, err error)) error {
 	size, err := l.cost(key, value)
 	if err != nil {
