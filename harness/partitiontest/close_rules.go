@@ -86,16 +86,19 @@ func closeForcesAtItsDeadline(r *spec.Run, l lab) error {
 	return bubble(r, func(r *spec.Run) error {
 		var d diary
 		hold := newGate(r)
-		p, err := open(r, l, Options{Shards: 1, Queue: 100, OnEvict: d.evict, Handle: func(key string, s *State, m Message) {
+		const shards = 3
+		p, err := open(r, l, Options{Shards: shards, Queue: 100, OnEvict: d.evict, Handle: func(key string, s *State, m Message) {
 			d.handle(key, s, m)
 			hold.wait()
 		}})
 		if err != nil {
 			return err
 		}
-		r.Step("send 10 messages; the first Handle hangs; call Close with a deadline of 5 s")
-		if err := sendAll(r, p, "k", 1, 10); err != nil {
-			return err
+		r.Step("send 10 messages to each of %d shards; their first Handle hangs; call Close with a deadline of 5 s", shards)
+		for s := range shards {
+			if err := sendAll(r, p, keyOn(p, s, "k"), 1, 10); err != nil {
+				return err
+			}
 		}
 		synctest.Wait()
 		began := time.Now()
@@ -112,11 +115,16 @@ func closeForcesAtItsDeadline(r *spec.Run, l lab) error {
 		if took := time.Since(began); took != 5*time.Second {
 			return spec.Fail("Close to return at its deadline, 5 s later", "it returned after %v", took)
 		}
-		r.Step("let the Handle go on")
-		hold.pass()
+		if s := p.Stats(); s.Discarded != shards*9 || s.Queued != shards {
+			return spec.Fail("the 9 messages that wait in each of 3 shards to be discarded", "Stats says %+v", s)
+		}
+		r.Step("let the Handles go on")
+		for range shards {
+			hold.pass()
+		}
 		synctest.Wait()
-		if entries := d.all(); len(entries) != 1 {
-			return spec.Fail("no callback to begin after a Close by force", "after the first message there came: %v", entries[1:])
+		if entries := d.all(); len(entries) != shards {
+			return spec.Fail("no callback to begin after a Close by force", "after the first message of each shard there came: %v", entries[shards:])
 		}
 		return nil
 	})

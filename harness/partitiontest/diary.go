@@ -165,3 +165,13 @@ func (d *diary) inOrder(key string, last int) error {
 	}
 	return nil
 }
+
+// inTurn makes one check after the other, until one fails.
+func inTurn(r *spec.Run, l lab, checks ...func(*spec.Run, lab) error) error {
+	for _, check := range checks {
+		if err := check(r, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,6 +1,8 @@
 package partitiontest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -181,7 +183,51 @@ func queuedKeysAreNotIdle(r *spec.Run, l lab) error {
 			return err
 		}
 	}
-	return nil
+	return waitingBefore(r, l)
+}
+
+// waitingBefore has a Send wait for room for longer than IdleAfter: its message
+// is accepted when there is room.
+func waitingBefore(r *spec.Run, l lab) error {
+	return bubble(r, func(r *spec.Run) error {
+		var d diary
+		hold := newGate(r)
+		p, err := open(r, l, Options{Shards: 1, Queue: 1, IdleAfter: time.Minute, OnEvict: d.evict, Handle: func(key string, s *State, m Message) {
+			if key == "slow" {
+				hold.wait()
+			}
+			d.handle(key, s, m)
+		}})
+		if err != nil {
+			return err
+		}
+		r.Step("IdleAfter is 1m; a Handle hangs, a message is queued, and the Send of a message to k waits for 5m")
+		if err := sendAll(r, p, "slow", 1, 1); err != nil {
+			return err
+		}
+		synctest.Wait()
+		if err := send(r, p, "queued", 1); err != nil {
+			return err
+		}
+		sending := r.Go(func() error { return send(r, p, "k", 1) })
+		time.Sleep(5 * time.Minute)
+		hold.pass()
+		if err := <-sending; err != nil {
+			return err
+		}
+		r.Step("30 s after it was accepted comes another one")
+		time.Sleep(30 * time.Second)
+		if err := send(r, p, "k", 2); err != nil {
+			return err
+		}
+		synctest.Wait()
+		for _, e := range d.all() {
+			if e.key == "k" && !e.evicted && e.m.Seq == 2 && e.state.Count != 1 {
+				return spec.Fail("a key whose message was accepted 30 s ago to keep its state", "message 2 found the state %+v", e.state)
+			}
+		}
+		return d.inOrder("k", 2)
+	})
 }
 
 func queuedBehind(r *spec.Run, l lab, slow int) error {
@@ -223,6 +269,107 @@ func queuedBehind(r *spec.Run, l lab, slow int) error {
 }
 
 func evictionYields(r *spec.Run, l lab) error {
+	return inTurn(r, l, allBecomeIdle, atMost64, forceAmongEvictions)
+}
+
+// atMost64 counts the evictions between messages that wait.
+func atMost64(r *spec.Run, l lab) error {
+	return bubble(r, func(r *spec.Run) error {
+		const keys = 300
+		var d diary
+		hold := newGate(r)
+		p, err := open(r, l, Options{Shards: 1, Queue: 100, IdleAfter: time.Minute, OnEvict: d.evict, Handle: func(key string, s *State, m Message) {
+			if key == "slow" {
+				hold.wait()
+			}
+			d.handle(key, s, m)
+		}})
+		if err != nil {
+			return err
+		}
+		for k := range keys {
+			if err := send(r, p, fmt.Sprint(k), 1); err != nil {
+				return err
+			}
+		}
+		time.Sleep(50 * time.Second)
+		if err := send(r, p, "slow", 1); err != nil {
+			return err
+		}
+		time.Sleep(50 * time.Second)
+		r.Step("%d keys are idle, a Handle hangs, and 5 messages wait behind it", keys)
+		if err := sendAll(r, p, "live", 1, 5); err != nil {
+			return err
+		}
+		hold.pass()
+		synctest.Wait()
+		run := 0 // of evictions
+		for _, e := range d.all() {
+			if run++; e.evicted {
+				continue
+			}
+			if run > 65 {
+				return spec.Fail("at most 64 evictions between two messages that wait", "before message %v there were %d", e, run-1)
+			}
+			run = 0
+		}
+		return d.inOrder("live", 5)
+	})
+}
+
+// forceAmongEvictions has Close give up while the first of many idle keys is
+// shown to OnEvict, and a message waits behind them.
+func forceAmongEvictions(r *spec.Run, l lab) error {
+	return bubble(r, func(r *spec.Run) error {
+		var d diary
+		slow, hold := newGate(r), newGate(r)
+		p, err := open(r, l, Options{Shards: 1, IdleAfter: time.Minute,
+			OnEvict: func(key string, s *State) { d.evict(key, s); hold.wait() },
+			Handle: func(key string, s *State, m Message) {
+				d.handle(key, s, m)
+				if key == "slow" {
+					slow.wait()
+				}
+			}})
+		if err != nil {
+			return err
+		}
+		for k := range 10 {
+			if err := send(r, p, fmt.Sprint(k), 1); err != nil {
+				return err
+			}
+		}
+		time.Sleep(50 * time.Second)
+		if err := send(r, p, "slow", 1); err != nil {
+			return err
+		}
+		time.Sleep(50 * time.Second)
+		r.Step("10 keys are idle; a message to another waits; the first OnEvict hangs; Close with a deadline of 5 s")
+		if err := send(r, p, "live", 1); err != nil {
+			return err
+		}
+		slow.pass()
+		synctest.Wait()
+		soon, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+		defer cancel()
+		if err := p.Close(soon); !errors.Is(err, context.DeadlineExceeded) {
+			return spec.Fail("Close to return ctx's error", "it returned %v", err)
+		}
+		before := len(d.all())
+		r.Step("let the OnEvict go on")
+		hold.pass()
+		synctest.Wait()
+		if more := d.all()[before:]; len(more) > 0 {
+			return spec.Fail("no callback to begin after a Close by force", "there came: %v", more)
+		}
+		if s := p.Stats(); s.Queued != 0 || s.Discarded != 1 {
+			return spec.Fail("Queued 0 and Discarded 1 when the callback has ended", "Stats says %+v", s)
+		}
+		return nil
+	})
+}
+
+func allBecomeIdle(r *spec.Run, l lab) error {
 	return bubble(r, func(r *spec.Run) error {
 		const keys = 5000
 		var handled time.Time

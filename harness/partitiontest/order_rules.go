@@ -276,6 +276,9 @@ func refusesNonsense(r *spec.Run, l lab) error {
 	if err != nil {
 		return spec.Fail("New to accept the zero value of all but Handle", "%v", err)
 	}
+	if n := p.Stats().Shards; n != runtime.GOMAXPROCS(0) {
+		return spec.Fail("Shards: 0 to mean runtime.GOMAXPROCS(0)", "Stats says %d", n)
+	}
 	for i := range 1000 {
 		if s := p.Shard(strconv.Itoa(i)); s < 0 || s >= runtime.GOMAXPROCS(0) {
 			return spec.Fail("Shards: 0 to mean runtime.GOMAXPROCS(0)", "key %d has shard %d", i, s)

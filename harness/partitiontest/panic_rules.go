@@ -78,8 +78,8 @@ func panickingHandle(r *spec.Run, l lab) error {
 		if len(told) != 1 || told[0] != "a: oh" {
 			return spec.Fail("OnPanic once, with the key and the value: a: oh", "it was called with %q", told)
 		}
-		if s := p.Stats(); s.Panics != 1 || s.Handled != 10 || s.Keys != 2 {
-			return spec.Fail("Panics 1, Handled 10 (the one that panicked among them), Keys 2", "Stats says %+v", s)
+		if s := p.Stats(); s.Panics != 1 || s.Handled != 10 || s.Keys != 2 || s.Evicted != 0 {
+			return spec.Fail("Panics 1, Handled 10 (the one that panicked among them), Keys 2, Evicted 0", "Stats says %+v", s)
 		}
 		return nil
 	})
@@ -89,7 +89,7 @@ func panickingHandle(r *spec.Run, l lab) error {
 // OnPanic.
 func panickingCallbacks(r *spec.Run, l lab, silent bool) error {
 	return bubble(r, func(r *spec.Run) error {
-		var evictions int
+		var evictions, heard int
 		o := Options{Shards: 1,
 			Handle: func(_ string, _ *State, m Message) {
 				if m.Seq%2 == 0 {
@@ -97,7 +97,7 @@ func panickingCallbacks(r *spec.Run, l lab, silent bool) error {
 				}
 			},
 			OnEvict: func(string, *State) { evictions++; panic("evict") },
-			OnPanic: func(string, any) { panic("panic") },
+			OnPanic: func(string, any) { heard++; panic("panic") },
 		}
 		if silent {
 			o.OnPanic = nil
@@ -115,8 +115,11 @@ func panickingCallbacks(r *spec.Run, l lab, silent bool) error {
 		if err := p.Close(r.Context()); err != nil {
 			return spec.Fail("Close to drain although callbacks panic", "%v", err)
 		}
-		if s := p.Stats(); s.Handled != 30 || s.Panics != 20 || s.Keys != 0 || evictions != 10 {
+		if s := p.Stats(); s.Handled != 30 || s.Panics != 20 || s.Keys != 0 || s.Evicted != 10 || evictions != 10 {
 			return spec.Fail("30 messages handled and 10 keys evicted, with 20 panics of Handle and OnEvict", "OnEvict was called %d times, Stats says %+v", evictions, s)
+		}
+		if !silent && heard != 20 {
+			return spec.Fail("OnPanic for each of 20 panics, those of OnEvict among them", "it was called %d times", heard)
 		}
 		return nil
 	})

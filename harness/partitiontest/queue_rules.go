@@ -226,6 +226,10 @@ func blockedSendersTakeTurns(r *spec.Run, l lab) error {
 }
 
 func sendGivesUpWithItsContext(r *spec.Run, l lab) error {
+	return inTurn(r, l, givesUpInTime, roomMeetsCancel, closeMeetsCancel)
+}
+
+func givesUpInTime(r *spec.Run, l lab) error {
 	return bubble(r, func(r *spec.Run) error {
 		const queue = 3
 		var d diary
@@ -273,6 +277,91 @@ func sendGivesUpWithItsContext(r *spec.Run, l lab) error {
 			return spec.Fail("the Send behind it to be accepted", "it still waits, and the queue is empty")
 		}
 		return d.inOrder("k", 2+queue)
+	})
+}
+
+// roomMeetsCancel has room come and a context end in the same instant, in both
+// orders, often enough for a select to choose wrongly.
+func roomMeetsCancel(r *spec.Run, l lab) error {
+	return bubble(r, func(r *spec.Run) error {
+		var d diary
+		hold := newGate(r)
+		p, err := open(r, l, Options{Shards: 1, Queue: 1, Handle: func(key string, s *State, m Message) {
+			d.handle(key, s, m)
+			hold.wait()
+		}})
+		if err != nil {
+			return err
+		}
+		r.Step("50 times: a Send waits for room; a Handle ends and the Send's context, with nothing between")
+		for i := range 50 {
+			if err := stallOne(r, p); err != nil {
+				return err
+			}
+			key := fmt.Sprint("waits ", i)
+			ctx, cancel := context.WithCancel(r.Context())
+			sending := r.Go(func() error { return p.Send(ctx, key, Message{Seq: 1}) })
+			synctest.Wait()
+			if i%2 == 0 {
+				cancel()
+			}
+			hold.pass()
+			cancel()
+			err := <-sending
+			for synctest.Wait(); p.Stats().Queued > 0; synctest.Wait() {
+				hold.pass()
+			}
+			d.mu.Lock()
+			handled := len(d.seqs[key])
+			d.mu.Unlock()
+			if (handled == 1) != (err == nil) || handled > 1 {
+				return spec.Fail("a message to be handled if Send has returned nil, and not otherwise", "Send returned %v, and it was handled %d times", err, handled)
+			}
+		}
+		return nil
+	})
+}
+
+// stallOne has one message in Handle and one in the queue of 1.
+func stallOne(r *spec.Run, p judged) error {
+	for range 2 {
+		if err := send(r, p, "k", 1); err != nil {
+			return err
+		}
+		synctest.Wait()
+	}
+	return nil
+}
+
+// closeMeetsCancel has Close send home a Send whose context ends in the same
+// instant.
+func closeMeetsCancel(r *spec.Run, l lab) error {
+	return bubble(r, func(r *spec.Run) error {
+		hold := newGate(r)
+		r.Step("50 times: a Send waits for room; Close begins and the Send's context ends, with nothing between")
+		for i := range 50 {
+			p, err := open(r, l, Options{Shards: 1, Queue: 1, Handle: func(string, *State, Message) { hold.wait() }})
+			if err != nil {
+				return err
+			}
+			if err := stallOne(r, p); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithCancel(r.Context())
+			sending := r.Go(func() error { return p.Send(ctx, "waits", Message{Seq: 1}) })
+			synctest.Wait()
+			if i%2 == 0 {
+				cancel()
+			}
+			ended, now := context.WithCancel(r.Context())
+			now()
+			p.Close(ended)
+			cancel()
+			if err := <-sending; err == nil {
+				return spec.Fail("Send to return ErrClosed, or its context's error: its message will not be handled", "it returned nil")
+			}
+		}
+		return nil
 	})
 }
 

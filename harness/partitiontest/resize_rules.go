@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing/synctest"
 	"time"
@@ -99,6 +100,10 @@ func resizeKeepsOrder(r *spec.Run, l lab) error {
 }
 
 func resizeMovesTheState(r *spec.Run, l lab) error {
+	return inTurn(r, l, movesAndForgets, resizesAtOnce)
+}
+
+func movesAndForgets(r *spec.Run, l lab) error {
 	return bubble(r, func(r *spec.Run) error {
 		const keys = 300
 		var d diary
@@ -111,6 +116,7 @@ func resizeMovesTheState(r *spec.Run, l lab) error {
 				return spec.Fail(fmt.Sprintf("Resize to refuse %d shards", n), "it returned nil")
 			}
 		}
+		time.Sleep(time.Hour) // so that no time is 0
 		r.Step("one message to each of %d keys; 30 s later resize to 5 shards, then to 3", keys)
 		for k := range keys {
 			if err := send(r, p, fmt.Sprint(k), 1); err != nil {
@@ -118,7 +124,17 @@ func resizeMovesTheState(r *spec.Run, l lab) error {
 			}
 		}
 		time.Sleep(30 * time.Second)
-		if err := first(p.Resize(r.Context(), 5), p.Resize(r.Context(), 3)); err != nil {
+		if err := p.Resize(r.Context(), 5); err != nil {
+			return spec.Fail("Resize to succeed", "%v", err)
+		}
+		used := map[int]bool{}
+		for k := range keys {
+			used[p.Shard(fmt.Sprint(k))] = true
+		}
+		if len(used) != 5 {
+			return spec.Fail("the keys to be on all of 5 shards", "they are on %d", len(used))
+		}
+		if err := p.Resize(r.Context(), 3); err != nil {
 			return spec.Fail("Resize to succeed", "%v", err)
 		}
 		if s := p.Stats(); s.Keys != keys || s.Evicted != 0 || s.Sent != keys || s.Handled != keys {
@@ -147,8 +163,166 @@ func resizeMovesTheState(r *spec.Run, l lab) error {
 		if n := len(d.evictions()); n != keys {
 			return spec.Fail("moved keys to be evicted when they are idle", "%d of %d were", n, keys)
 		}
-		return nil
+		return inTurn(r, l, manyResizes, orderOfUse, lessRoom)
 	})
+}
+
+// manyResizes moves a key again and again: that is no use of it.
+func manyResizes(r *spec.Run, l lab) error {
+	p, err := open(r, l, Options{Shards: 1, IdleAfter: time.Minute, Handle: func(string, *State, Message) {}})
+	if err != nil {
+		return err
+	}
+	r.Step("one message to a key; IdleAfter is 1m; resize every 40 s")
+	if err := send(r, p, "k", 1); err != nil {
+		return err
+	}
+	for n := 2; n <= 5; n++ {
+		time.Sleep(40 * time.Second)
+		if err := p.Resize(r.Context(), n); err != nil {
+			return spec.Fail("Resize to succeed", "%v", err)
+		}
+	}
+	synctest.Wait()
+	if s := p.Stats(); s.Keys != 0 {
+		return spec.Fail("the key to be evicted at most 2m after its message, however often it moves", "after 160 s Stats says %+v", s)
+	}
+	return nil
+}
+
+// orderOfUse has keys of two shards meet on one, where a bound makes them go in
+// the order of their use.
+func orderOfUse(r *spec.Run, l lab) error {
+	var d diary
+	p, err := open(r, l, Options{Shards: 2, MaxKeys: 12, Handle: d.handle, OnEvict: d.evict})
+	if err != nil {
+		return err
+	}
+	r.Step("MaxKeys is 12; 6 keys on 2 shards are used by turns, the first of them once more; resize to 1 shard")
+	if p.Resize(r.Context(), 13) == nil {
+		return spec.Fail("Resize to refuse more shards than MaxKeys", "it returned nil")
+	}
+	var keys []string
+	for i := range 6 {
+		keys = append(keys, keyOn(p, i%2, string(rune('a'+i))))
+	}
+	for _, key := range append(slices.Clone(keys), keys[0]) {
+		time.Sleep(time.Second)
+		if err := send(r, p, key, 1); err != nil {
+			return err
+		}
+	}
+	if err := p.Resize(r.Context(), 1); err != nil {
+		return spec.Fail("Resize to succeed", "%v", err)
+	}
+	r.Step("12 new keys come, one a second")
+	for i := range 12 {
+		time.Sleep(time.Second)
+		if err := send(r, p, fmt.Sprint("new", i), 1); err != nil {
+			return err
+		}
+	}
+	synctest.Wait()
+	var gone []string
+	for _, e := range d.evictions() {
+		gone = append(gone, e.key)
+	}
+	if want := append(slices.Clone(keys[1:]), keys[0]); !slices.Equal(gone, want) {
+		return spec.Fail(fmt.Sprintf("the keys to go in the order of their last use: %q", want), "they went like this: %q", gone)
+	}
+	return nil
+}
+
+// lessRoom has more keys meet on a shard than its part of the bound.
+func lessRoom(r *spec.Run, l lab) error {
+	const bound, shards = 40, 10
+	var d diary
+	p, err := open(r, l, Options{Shards: 1, MaxKeys: bound, Handle: d.handle, OnEvict: d.evict})
+	if err != nil {
+		return err
+	}
+	r.Step("MaxKeys is %d, with as many keys on one shard; resize to %d shards, and one message to a key of each", bound, shards)
+	for k := range bound {
+		time.Sleep(time.Second)
+		if err := send(r, p, fmt.Sprint(k), 1); err != nil {
+			return err
+		}
+	}
+	if err := p.Resize(r.Context(), shards); err != nil {
+		return spec.Fail("Resize to succeed", "%v", err)
+	}
+	on := map[int][]string{} // by shard, in the order of use
+	for k := range bound {
+		s := p.Shard(fmt.Sprint(k))
+		on[s] = append(on[s], fmt.Sprint(k))
+	}
+	for _, keys := range on {
+		if err := send(r, p, keys[len(keys)-1], 2); err != nil {
+			return err
+		}
+	}
+	synctest.Wait()
+	gone := map[string]bool{}
+	for _, e := range d.evictions() {
+		gone[e.key] = true
+	}
+	for s, keys := range on {
+		for i, key := range keys {
+			if stays := i >= len(keys)-bound/shards; stays == gone[key] {
+				return spec.Fail("each of 10 shards to keep the 4 keys used last, and no more", "shard %d has had %q, in the order of their use; key %q is evicted: %v", s, keys, key, gone[key])
+			}
+		}
+	}
+	return nil
+}
+
+// resizesAtOnce resizes from several goroutines, in real time: one may wait for
+// its turn with a lock, which stops a bubble's clock.
+func resizesAtOnce(r *spec.Run, l lab) error {
+	const keys, rounds = 50, 20
+	var d diary
+	p, err := open(r, l, Options{Shards: 2, Handle: d.handle})
+	if err != nil {
+		return err
+	}
+	r.Step("4 goroutines resize at the same time, to 1 to 4 shards, 10 times each, while messages are handled")
+	var resizing []<-chan error
+	for n := 1; n <= 4; n++ {
+		resizing = append(resizing, r.Go(func() error {
+			for range 10 {
+				if err := p.Resize(r.Context(), n); err != nil {
+					return spec.Fail("each Resize to succeed in its turn", "one returned %v", err)
+				}
+			}
+			return nil
+		}))
+	}
+	for seq := 1; seq <= rounds; seq++ {
+		for k := range keys {
+			if err := send(r, p, fmt.Sprint(k), seq); err != nil {
+				return err
+			}
+		}
+	}
+	for _, done := range resizing {
+		if err, late := spec.Wait(r, "every Resize to return", done); late != nil || err != nil {
+			return first(late, err)
+		}
+	}
+	if err := r.Call("Close to return", func() error { return p.Close(r.Context()) }); err != nil {
+		return err
+	}
+	for k := range keys {
+		if err := d.inOrder(fmt.Sprint(k), rounds); err != nil {
+			return err
+		}
+	}
+	for _, e := range d.all() {
+		if e.state.Count != e.m.Seq-1 {
+			return spec.Fail("a key to have the same state after Resizes at the same time", "at message %d key %q had %+v", e.m.Seq, e.key, e.state)
+		}
+	}
+	return nil
 }
 
 func resizeGivesUpWhole(r *spec.Run, l lab) error {
@@ -164,6 +338,7 @@ func resizeGivesUpWhole(r *spec.Run, l lab) error {
 		if err != nil {
 			return err
 		}
+		hung := 3
 		k := keyOn(p, (p.Shard("hang")+1)%3, "k") // on a shard that does not hang
 		if err := first(sendAll(r, p, "hang", 1, 3), sendAll(r, p, k, 1, 3)); err != nil {
 			return err
@@ -174,7 +349,23 @@ func resizeGivesUpWhole(r *spec.Run, l lab) error {
 		defer cancel()
 		resizing := r.Go(func() error { return p.Resize(soon, 2) })
 		synctest.Wait()
-		if err := p.TrySend(k, Message{Seq: 4}); err != nil && !errors.Is(err, l.Full) {
+		began := time.Now()
+		short, cancelSend := context.WithTimeout(r.Context(), time.Second)
+		defer cancelSend()
+		impatient := r.Go(func() error { return p.Send(short, "hang", Message{Seq: 4}) })
+		err = <-impatient
+		switch took := time.Since(began); {
+		case err == nil && took == 0:
+			hung = 4 // it was accepted, by a partition that goes on meanwhile
+		case !errors.Is(err, context.DeadlineExceeded) || took != time.Second:
+			return spec.Fail("Send to return its context's error when it ends during Resize, after 1 s", "it returned %v after %v", err, took)
+		}
+		began = time.Now()
+		err = p.TrySend(k, Message{Seq: 4})
+		if took := time.Since(began); took > 0 {
+			return spec.Fail("TrySend to return at once during Resize", "it took %v", took)
+		}
+		if err != nil && !errors.Is(err, l.Full) {
 			return spec.Fail("TrySend to return nil or ErrFull during Resize", "it returned %v", err)
 		} else if err != nil {
 			waiting := r.Go(func() error { return p.Send(r.Context(), k, Message{Seq: 4}) })
@@ -195,14 +386,17 @@ func resizeGivesUpWhole(r *spec.Run, l lab) error {
 		if err := d.inOrder(k, 5); err != nil {
 			return err
 		}
-		for range 3 {
+		for range hung {
 			hold.pass()
 		}
 		synctest.Wait()
-		if err := d.inOrder("hang", 3); err != nil {
+		if err := d.inOrder("hang", hung); err != nil {
 			return err
 		}
-		return resizeEndsWithClose(r, l, p)
+		if err := resizeEndsWithClose(r, l, p); err != nil {
+			return err
+		}
+		return closeEndsResize(r, l)
 	})
 }
 
@@ -214,5 +408,33 @@ func resizeEndsWithClose(r *spec.Run, l lab, p judged) error {
 	if err := p.Resize(r.Context(), 4); !errors.Is(err, l.Closed) {
 		return spec.Fail("Resize to return ErrClosed after Close", "it returned %v", err)
 	}
+	return nil
+}
+
+// closeEndsResize closes a partition while Resize waits for a Handle that hangs.
+func closeEndsResize(r *spec.Run, l lab) error {
+	hold := newGate(r)
+	p, err := open(r, l, Options{Shards: 2, Handle: func(string, *State, Message) { hold.wait() }})
+	if err != nil {
+		return err
+	}
+	if err := send(r, p, "k", 1); err != nil {
+		return err
+	}
+	synctest.Wait()
+	r.Step("a Handle hangs; Resize without a deadline, then Close with one of 5 s")
+	resizing := r.Go(func() error { return p.Resize(r.Context(), 3) })
+	synctest.Wait()
+	began := time.Now()
+	soon, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	closing := r.Go(func() error { return p.Close(soon) })
+	if err := <-resizing; !errors.Is(err, l.Closed) {
+		return spec.Fail("Resize to give up with ErrClosed when the partition is closed", "it returned %v", err)
+	}
+	if err := <-closing; !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 5*time.Second {
+		return spec.Fail("Close to return at its deadline, 5 s later", "it returned %v after %v", err, time.Since(began))
+	}
+	hold.pass()
 	return nil
 }

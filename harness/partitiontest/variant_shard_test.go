@@ -14,7 +14,21 @@ func (v *variant) run(s *vshard, ended chan struct{}) {
 	if v.fault == "a panic ends the shard" {
 		defer func() { recover() }()
 	}
+	v.trim(s)
 	for v.turnOf(s) {
+	}
+}
+
+// trim evicts keys that Resize has brought here, and for which there is no room.
+func (v *variant) trim(s *vshard) {
+	for {
+		v.mu.Lock()
+		over, e := v.abandoned || s.max == 0 || len(s.keys) <= s.max, s.order.Front()
+		v.mu.Unlock()
+		if over || v.fault == "Resize leaves too many keys" || v.fault == "no bound on keys" {
+			return
+		}
+		v.forget(s, e.Value.(*vkey))
 	}
 }
 
@@ -38,7 +52,10 @@ func (v *variant) turnOf(s *vshard) bool {
 		}
 		v.mu.Unlock()
 		v.evictIdle(s, v.idleAt(msg), true)
-		v.handle(s, msg)
+		v.makeRoom(s, msg)
+		if !v.discarded(s) {
+			v.handle(s, msg)
+		}
 		return true
 	case v.closing:
 		v.mu.Unlock()
@@ -80,7 +97,9 @@ func (v *variant) pop(s *vshard) vmessage {
 			first.done <- errMoving // to look again
 			return msg
 		}
-		first.at = time.Now()
+		if v.fault != "who waits grows old" {
+			first.at = time.Now()
+		}
 		v.push(s, first.vmessage)
 		first.done <- nil
 	}
@@ -137,7 +156,42 @@ func (v *variant) handle(s *vshard, msg vmessage) {
 			v.forget(s, k)
 			return
 		}
+		if v.fault == "a panic counts as an eviction" {
+			v.mu.Lock()
+			v.n.Evicted++
+			v.mu.Unlock()
+		}
 		v.drop(s, k)
+	}
+}
+
+// discarded reports whether Close has given up meanwhile: the message that is
+// next is discarded, too.
+func (v *variant) discarded(s *vshard) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.abandoned || v.fault == "evictions see no Close by force" {
+		return false
+	}
+	if s.busy {
+		s.busy = false
+		v.n.Discarded++
+	}
+	return true
+}
+
+// makeRoom evicts what has to go for the key of msg.
+func (v *variant) makeRoom(s *vshard, msg vmessage) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for s.keys[msg.key] == nil && s.max > 0 && len(s.keys) >= s.max && v.fault != "no bound on keys" {
+		oldest := s.order.Front().Value.(*vkey)
+		if v.fault == "the newest key goes" {
+			oldest = s.order.Back().Value.(*vkey)
+		}
+		v.mu.Unlock()
+		v.forget(s, oldest)
+		v.mu.Lock()
 	}
 }
 
@@ -146,15 +200,6 @@ func (v *variant) key(s *vshard, msg vmessage) *vkey {
 	v.mu.Lock()
 	e, known := s.keys[msg.key]
 	if !known {
-		for s.max > 0 && len(s.keys) >= s.max && v.fault != "no bound on keys" {
-			oldest := s.order.Front().Value.(*vkey)
-			if v.fault == "the newest key goes" {
-				oldest = s.order.Back().Value.(*vkey)
-			}
-			v.mu.Unlock()
-			v.forget(s, oldest)
-			v.mu.Lock()
-		}
 		e = s.order.PushBack(&vkey{key: msg.key})
 		s.keys[msg.key] = e
 		s.most = max(s.most, len(s.keys))
@@ -173,7 +218,10 @@ func (v *variant) key(s *vshard, msg vmessage) *vkey {
 }
 
 // call runs a callback, whose panic ends here.
-func (v *variant) call(key string, f func()) (ok bool) {
+func (v *variant) call(key string, f func()) (ok bool) { return v.callQuietly(key, false, f) }
+
+// callQuietly is call; quiet, for a fault, tells nobody.
+func (v *variant) callQuietly(key string, quiet bool, f func()) (ok bool) {
 	defer func() {
 		if ok {
 			return
@@ -182,7 +230,7 @@ func (v *variant) call(key string, f func()) (ok bool) {
 		v.mu.Lock()
 		v.n.Panics++
 		v.mu.Unlock()
-		if v.o.OnPanic == nil || v.fault == "nobody hears of a panic" {
+		if v.o.OnPanic == nil || quiet || v.fault == "nobody hears of a panic" {
 			return
 		}
 		if v.fault != "a panic of OnPanic ends the shard" {
@@ -200,14 +248,17 @@ func (v *variant) evictIdle(s *vshard, at time.Time, between bool) bool {
 		return true
 	}
 	most := 64
+	if v.fault == "65 evictions" {
+		most = 65
+	}
 	if v.fault == "evicts all at once" {
 		most = 1 << 30
 	}
 	for range most {
 		v.mu.Lock()
-		e := s.order.Front()
+		e, over := s.order.Front(), v.abandoned && v.fault != "evictions see no Close by force"
 		v.mu.Unlock()
-		if e == nil {
+		if e == nil || over {
 			return true
 		}
 		k := e.Value.(*vkey)
@@ -229,7 +280,7 @@ func (v *variant) forget(s *vshard, k *vkey) {
 		if v.fault == "OnEvict's panic ends the shard" {
 			v.o.OnEvict(k.key, &k.state)
 		} else {
-			v.call(k.key, func() { v.o.OnEvict(k.key, &k.state) })
+			v.callQuietly(k.key, v.fault == "nobody hears of OnEvict's panic", func() { v.o.OnEvict(k.key, &k.state) })
 		}
 	}
 	v.drop(s, k)
@@ -362,7 +413,11 @@ func (v *variant) abandon() {
 		return
 	}
 	v.abandoned = true
-	for _, s := range v.shards {
+	shards := v.shards
+	if v.fault == "a Close by force discards one queue" {
+		shards = shards[:1]
+	}
+	for _, s := range shards {
 		if v.fault != "discarded messages are not counted" {
 			v.n.Discarded += uint64(s.queue.Len())
 		}
@@ -371,14 +426,16 @@ func (v *variant) abandon() {
 }
 
 func (v *variant) Resize(ctx context.Context, n int) error {
-	if n < 1 || v.o.MaxKeys > 0 && n > v.o.MaxKeys {
+	if n < 1 || v.o.MaxKeys > 0 && n > v.o.MaxKeys && v.fault != "resizes beyond the bound" {
 		if v.fault == "resizes to nothing" {
 			return nil
 		}
 		return errors.New("bad number of shards")
 	}
-	v.turn.Lock()
-	defer v.turn.Unlock()
+	if v.fault != "Resizes run into each other" {
+		v.turn.Lock()
+		defer v.turn.Unlock()
+	}
 	v.mu.Lock()
 	if v.closing {
 		v.mu.Unlock()
@@ -422,6 +479,14 @@ func (v *variant) Resize(ctx context.Context, n int) error {
 
 func (v *variant) drained(ctx context.Context, shards []*vshard) error {
 	for _, s := range shards {
+		if v.fault == "Resize hears of no Close" {
+			select {
+			case <-s.ended:
+				continue
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 		if v.fault == "Resize waits for ever" {
 			<-s.ended
 			continue
@@ -447,7 +512,9 @@ func (v *variant) move(old []*vshard, n int) {
 			all = append(all, e.Value.(*vkey))
 		}
 	}
-	slices.SortStableFunc(all, func(a, b *vkey) int { return a.used.Compare(b.used) })
+	if v.fault != "Resize mixes up the order of use" {
+		slices.SortStableFunc(all, func(a, b *vkey) int { return a.used.Compare(b.used) })
+	}
 	v.shards = v.make(n)
 	for _, k := range all {
 		if v.fault == "Resize forgets the keys" {
@@ -456,6 +523,9 @@ func (v *variant) move(old []*vshard, n int) {
 		}
 		if v.fault == "Resize makes keys young" {
 			k.used = time.Now().Add(time.Hour)
+		}
+		if v.fault == "Resize is use" {
+			k.used = time.Now()
 		}
 		if v.fault == "Resize makes keys old" {
 			k.used = time.Time{}

@@ -84,6 +84,9 @@ func newVariant(o Options, f fault) (judged, error) {
 	}
 	if o.Shards <= 0 {
 		o.Shards = runtime.GOMAXPROCS(0)
+		if f == "0 shards are one too many" {
+			o.Shards++
+		}
 	}
 	if o.Queue <= 0 {
 		o.Queue = 1024
@@ -160,6 +163,8 @@ func (v *variant) index(key string, n int) int {
 		h := fnv.New64a()
 		h.Write([]byte(key))
 		return int(h.Sum64() % uint64(n))
+	case "Resize uses no more shards":
+		return int(maphash.String(v.seed, key)%uint64(v.o.Shards)) % n
 	case "a negative remainder":
 		return int(int64(maphash.String(v.seed, key))) % n
 	case "one too many shards":
@@ -228,13 +233,24 @@ func (v *variant) giveUp(ctx context.Context, key string, w *vwaiter) error {
 			}
 		}
 	}
-	return <-w.done
+	err := <-w.done
+	switch {
+	case v.fault == "gives up although it was accepted":
+		return ctx.Err()
+	case v.fault == "sent home, it says nil":
+		return nil
+	}
+	return err
 }
 
 var errMoving = errors.New("moving")
 
 func (v *variant) TrySend(key string, m Message) error {
 	_, err := v.put(key, m, false)
+	if err == errMoving && v.fault == "TrySend waits for Resize" {
+		v.awaitMove(context.Background())
+		return v.TrySend(key, m)
+	}
 	if err == errMoving {
 		return errFull
 	}
@@ -247,6 +263,9 @@ func (v *variant) awaitMove(ctx context.Context) error {
 	v.mu.Unlock()
 	if moved == nil {
 		return nil
+	}
+	if v.fault == "Send waits for Resize, whatever its context says" {
+		ctx = context.Background()
 	}
 	select {
 	case <-moved:

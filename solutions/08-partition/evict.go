@@ -21,6 +21,9 @@ func (s *shard[V, S]) evict(at int64) (done bool) {
 			return true
 		}
 		s.evictKey(oldest)
+		if s.isAbandoned() {
+			return false
+		}
 	}
 	return false
 }
@@ -52,7 +55,7 @@ func (s *shard[V, S]) isAbandoned() bool {
 
 // fit makes the keys that Resize has moved here fit the bound.
 func (s *shard[V, S]) fit() {
-	for s.keys.max > 0 && s.keys.len() > s.keys.max {
+	for s.keys.max > 0 && s.keys.len() > s.keys.max && !s.isAbandoned() {
 		s.evictKey(s.keys.oldest)
 	}
 }

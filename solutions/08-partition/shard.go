@@ -70,7 +70,6 @@ func (s *shard[V, S]) run(ended chan struct{}) {
 		m, next := s.next()
 		switch next {
 		case handle:
-			s.evict(m.at)
 			s.handle(m)
 		case rest:
 			if s.evict(s.now()) {
@@ -119,13 +118,18 @@ func (s *shard[V, S]) next() (m message[V], do step) {
 	return m, rest
 }
 
-// handle calls Handle with the key's state.
+// handle makes room, and calls Handle with the key's state.
 func (s *shard[V, S]) handle(m message[V]) {
+	before := s.evicted.Load()
+	s.evict(m.at)
 	i, known := s.keys.find(m.key)
+	if !known && s.keys.full() {
+		s.evictKey(s.keys.oldest)
+	}
+	if s.evicted.Load() != before && s.discard() {
+		return
+	}
 	if !known {
-		if s.keys.full() {
-			s.evictKey(s.keys.oldest)
-		}
 		i = s.keys.add(m.key)
 		s.live.Store(int64(s.keys.len()))
 	}
@@ -134,6 +138,18 @@ func (s *shard[V, S]) handle(m message[V]) {
 		s.keys.remove(i) // half changed, perhaps
 		s.live.Store(int64(s.keys.len()))
 	}
+}
+
+// discard gives up the message that was taken last, if Close's deadline has
+// passed while OnEvict was at work.
+func (s *shard[V, S]) discard() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.abandoned {
+		s.busy = false
+		s.discarded++
+	}
+	return s.abandoned
 }
 
 // call runs a callback. A panic ends here: it reports false. The stack is
