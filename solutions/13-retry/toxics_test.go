@@ -46,7 +46,9 @@ func throughToxic(t *testing.T, toxic string) {
 	defer proxy.Stop()
 
 	client, err := New(Options{
-		Dial:        []Dial{func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", proxy.Listen) }},
+		Dial: []Dial{func(ctx context.Context) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", proxy.Listen)
+		}},
 		Timeout:     time.Hour,
 		BackoffBase: time.Millisecond, BackoffCap: 10 * time.Millisecond,
 		KeepAlive: 100 * time.Millisecond, DialTimeout: 300 * time.Millisecond,

@@ -5,7 +5,7 @@
 //
 //	go run ./labs/13-retry/cmd/metastable -o labs/13-retry/metastable.svg
 //
-// It takes 16 seconds: the time is real, the client and the server are the lab's.
+// It takes 20 seconds: the time is real, the client and the server are the lab's.
 // What a machine is busy with besides shows in the figures, but not in the story.
 package main
 
@@ -29,8 +29,8 @@ func main() {
 func run(out string) error {
 	scenes := []*scene{
 		{name: "three more tries, at once", play: naively, naive: true},
-		{name: "budget, backoff, breaker", play: carefully},
-		{name: "and the server drops what is late", play: carefully, drops: true},
+		{name: "your client", play: carefully},
+		{name: "your client and your server", play: carefully, drops: true},
 	}
 	var all sync.WaitGroup
 	for _, s := range scenes {

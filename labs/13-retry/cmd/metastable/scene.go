@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	length    = 16 * time.Second
-	pulseFrom = 3 * time.Second
-	pulseTo   = 4 * time.Second
-	usual     = 400                    // calls a second
-	pulse     = 1600                   // calls a second, in the pulse
-	service   = 2 * time.Millisecond   // of a call, one at a time: 500 a second
-	patience  = 200 * time.Millisecond // of one attempt
+	length    = 20 * time.Second
+	pulseFrom = 4 * time.Second
+	pulseTo   = 5 * time.Second
+	usual     = 160                    // calls a second
+	pulse     = 640                    // calls a second, in the pulse
+	service   = 5 * time.Millisecond   // of a call, one at a time: 200 a second
+	patience  = 500 * time.Millisecond // of one attempt
 	tries     = 4
-	bin       = 250 * time.Millisecond
+	bin       = 500 * time.Millisecond
 )
 
 // scene is one way to try again, on a server of its own.
@@ -59,7 +59,7 @@ func (s *scene) run() error {
 			s.good[at].Add(1)
 		}
 	}
-	const step = 10 * time.Millisecond
+	const step = 25 * time.Millisecond
 	for at := time.Duration(0); at < length; at += step {
 		time.Sleep(time.Until(began.Add(at)))
 		for range load(at) * int(step/time.Millisecond) / 1000 {
@@ -77,8 +77,8 @@ func (s *scene) options(addr string) retry.Options {
 		Timeout:       tries * patience,
 		Attempts:      tries,
 		MaxPending:    100_000,
-		BreakerWindow: 200, // half a second of calls: fewer would open it at a hiccup
-		BreakerOpen:   500 * time.Millisecond,
+		BreakerWindow: 100, // half a second of calls: fewer would open it at a hiccup
+		BreakerOpen:   time.Second,
 	}
 	if s.naive {
 		o.Attempts, o.BreakerWindow = 1, 1<<30 // the loop is all there is

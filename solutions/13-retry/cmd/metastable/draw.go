@@ -23,13 +23,13 @@ var colours = []color.Color{
 func paint(file string, scenes []*scene) error {
 	p := plot.New()
 	p.BackgroundColor = color.White
-	p.Title.Text = fmt.Sprintf("%d calls a second come, for one second %d; the server can answer %d", usual, pulse, time.Second/service)
+	p.Title.Text = fmt.Sprintf("%d calls a second, for one second %d; the server can answer %d", usual, pulse, time.Second/service)
 	p.Title.Padding = vg.Points(6)
 	p.X.Label.Text, p.Y.Label.Text = "time, s", "answers in time, 1/s"
-	p.Y.Min, p.Y.Max = 0, 800
+	p.X.Max, p.Y.Min, p.Y.Max = length.Seconds(), 0, 320
 	p.Legend.Top, p.Legend.Padding = true, vg.Points(3)
 	p.Add(plotter.NewGrid())
-	asked, err := plotter.NewLine(points(func(at time.Duration) float64 { return min(float64(load(at)), 800) }))
+	asked, err := plotter.NewLine(points(func(at time.Duration) float64 { return min(float64(load(at)), 320) }))
 	if err != nil {
 		return err
 	}
