@@ -15,7 +15,7 @@ const acceptSection = "Step 4: an acceptor that hands off"
 var acceptRules = []spec.Rule[Subject]{
 	{
 		Name: "RoundRobinIsEven", Group: "accept", Points: 2, Section: acceptSection,
-		Why: "With round robin each loop gets every n-th connection, so that no loop has more than one more than another. A reactor that gives all to one loop is a single loop with spectators.",
+		Why: "With round robin each loop gets every n-th connection, so that no loop has more than one more than another. A reactor that gives all to one loop is a single loop with spectators. Its address is its own: two reactors that share one by mistake share its clients, too.",
 		Hints: [3]string{
 			"Which loop gets the fifth connection of four loops?",
 			"A counter of the acceptor, modulo the number of loops, moved on for each connection.",
@@ -81,6 +81,28 @@ func roundRobinIsEven(r *spec.Run, s Subject) error {
 		}
 		if err := d.orderly(); err != nil {
 			return err
+		}
+	}
+	return takenAddressIsRefused(r, s)
+}
+
+// takenAddressIsRefused: with one acceptor an address belongs to one reactor.
+func takenAddressIsRefused(r *spec.Run, s Subject) error {
+	for _, strategy := range []string{"round-robin", "least"} {
+		r.Step("Accept is %q: two reactors want one address", strategy)
+		d := newDiary(r)
+		first, err := serve(r, s, d.options(1, strategy))
+		if err != nil {
+			return in(strategy, err)
+		}
+		second, err := s.Reactor(d.options(1, strategy))
+		if err != nil {
+			return in(strategy, err)
+		}
+		_, err = second.Listen(first.addr)
+		stop(second)
+		if err == nil {
+			return in(strategy, spec.Fail("an error from Listen on an address that is taken", "it returned nil"))
 		}
 	}
 	return nil
@@ -273,8 +295,44 @@ func noConnectionIsLost(r *spec.Run, s Subject) error {
 		if opened, _ := d.count(); opened != n {
 			return spec.Fail(fmt.Sprintf("OnOpen for %d clients", n), "it was called for %d", opened)
 		}
-		return d.orderly()
+		if err := d.orderly(); err != nil {
+			return err
+		}
+		return severalAddresses(r, s, strategy)
 	})
+}
+
+// severalAddresses has a reactor listen on more than one.
+func severalAddresses(r *spec.Run, s Subject, strategy string) error {
+	const addresses = 3
+	r.Step("Listen on %d addresses; a client on each has an echo", addresses)
+	re, err := s.Reactor(newDiary(r).options(2, strategy))
+	if err != nil {
+		return err
+	}
+	r.Cleanup(func() { stop(re) })
+	var all []string
+	for range addresses {
+		addr, err := re.Listen("127.0.0.1:0")
+		if err != nil {
+			return spec.Fail("Listen to return nil, once for each address", "%v", err)
+		}
+		all = append(all, addr.String())
+	}
+	go re.Run()
+	for i, addr := range all {
+		c, err := dial(r, addr)
+		if err != nil {
+			return err
+		}
+		if err := c.send([]byte("hello")); err != nil {
+			return err
+		}
+		if err := c.expect([]byte("hello")); err != nil {
+			return spec.Fail("clients of every address to be served", "address %d of %d: %v", i+1, addresses, err)
+		}
+	}
+	return nil
 }
 
 func connectionsTellsTheTruth(r *spec.Run, s Subject) error {

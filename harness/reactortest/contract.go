@@ -42,7 +42,9 @@ type Options[C Conn] struct {
 	OnClose   func(c C, err error)                  // last, once
 
 	// IdleTimeout closes a connection from which nothing has arrived for so
-	// long, with an error; never early, and late by up to 200 ms. 0 means never.
+	// long, with an error; never early, and late by up to 200 ms. With OnData
+	// any bytes are a sign of life, with OnMessage a whole frame; half a one may
+	// be taken for one or not. 0 means never.
 	IdleTimeout time.Duration
 
 	MaxMessage int // as in lab 03

@@ -1,10 +1,13 @@
 package reactortest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
@@ -45,6 +48,75 @@ var drainRules = []spec.Rule[Subject]{
 }
 
 func backlogIsServed(r *spec.Run, s Subject) error {
+	if err := backlogOfBusyLoops(r, s); err != nil {
+		return err
+	}
+	for _, strategy := range []string{"round-robin", "least"} {
+		r.Step("Accept is %q", strategy)
+		if err := backlogOfAnIdleAcceptor(r, s, strategy); err != nil {
+			return in(strategy, err)
+		}
+	}
+	return nil
+}
+
+// backlogOfAnIdleAcceptor has clients whom the acceptor could not take, for want
+// of descriptors, when Shutdown begins: then there are some.
+func backlogOfAnIdleAcceptor(r *spec.Run, s Subject, strategy string) error {
+	const n = 60
+	lowest, err := lowestFree()
+	if err != nil {
+		return err
+	}
+	d := newDiary(r)
+	sv, err := serve(r, s, d.options(2, strategy))
+	if err != nil {
+		return err
+	}
+	if _, err := d.onEachLoop(sv, 1); err != nil {
+		return err
+	}
+	before, _ := d.count()
+	fds, err := sockets(r, n)
+	if err != nil {
+		return err
+	}
+	raise, err := lowerLimit(r, lowest)
+	if err != nil {
+		return err
+	}
+	r.Step("there is no descriptor left, and %d clients connect and send a request; then there are some, and Shutdown is called", n)
+	for i, fd := range fds {
+		if err := connect(fd, sv.addr); err != nil {
+			return err
+		}
+		if _, err := unix.Write(fd, appendFrame(nil, pattern(i, 50))); err != nil {
+			return err
+		}
+	}
+	pause(r, 20*time.Millisecond) // the acceptor looks, and finds that it can do nothing
+	raise()
+	down := r.Go(func() error { return sv.Shutdown(r.Context()) })
+	for i, fd := range fds {
+		want := appendFrame(nil, pattern(i, 50))
+		got := make([]byte, len(want))
+		if _, err := readFull(r, fd, got); err != nil || !bytes.Equal(got, want) {
+			return spec.Fail("a client that was connected when Shutdown began to be served", "client %d of %d: %v", i+1, n, err)
+		}
+	}
+	err, late := spec.Wait(r, "Shutdown to return when nothing is owed any more", down)
+	if err := errors.Join(err, late); err != nil {
+		return err
+	}
+	if opened, closed := d.count(); opened != before+n || closed != opened {
+		return spec.Fail(fmt.Sprintf("OnOpen and OnClose for all of %d", before+n), "%d and %d", opened, closed)
+	}
+	return sv.runEnded()
+}
+
+// backlogOfBusyLoops has clients that no loop has heard of yet when Shutdown
+// begins.
+func backlogOfBusyLoops(r *spec.Run, s Subject) error {
 	const loops, n = 3, 90
 	return inEach(r, func(strategy string) error {
 		d := newDiary(r)

@@ -49,6 +49,9 @@ func outlivesEMFILE(r *spec.Run, s Subject) error {
 		if err := shortOfDescriptors(r, d, sv, clients, room); err != nil {
 			return in(strategy, err)
 		}
+		if err := withoutReserve(r, s, strategy, clients); err != nil {
+			return in(strategy, err)
+		}
 	}
 	return nil
 }
@@ -78,11 +81,64 @@ func shortOfDescriptors(r *spec.Run, d *diary, sv *serving, clients, room int) e
 	if err := sleeps(r, watch, "with no descriptor left and clients in the backlog"); err != nil {
 		return err
 	}
-	r.Step("there are descriptors again: each client is served, or learns that it is not")
 	giveBack()
+	return takesClientsAgain(r, sv, fds)
+}
+
+// withoutReserve takes away more than there is: a descriptor that is given up
+// cannot be had again, nor one in its place.
+func withoutReserve(r *spec.Run, s Subject, strategy string, clients int) error {
+	lowest, err := lowestFree() // before the reactor has any: all of its numbers are above
+	if err != nil {
+		return err
+	}
+	d := newDiary(r)
+	sv, err := serve(r, s, d.options(2, strategy))
+	if err != nil {
+		return err
+	}
+	if _, err := d.onEachLoop(sv, 1); err != nil {
+		return err
+	}
+	fds, err := sockets(r, clients)
+	if err != nil {
+		return err
+	}
+	runtime.GC()
+	watch := meter.WatchIdle()
+	r.Cleanup(watch.Close)
+	raise, err := lowerLimit(r, lowest)
+	if err != nil {
+		return err
+	}
+	r.Step("the limit of open files falls below all that is open, and %d clients connect", clients)
+	for _, fd := range fds {
+		if err := connect(fd, sv.addr); err != nil {
+			return err
+		}
+	}
+	if err := sleeps(r, watch, "with no descriptor left, and none to be had in place of one given up"); err != nil {
+		return err
+	}
+	raise()
+	return takesClientsAgain(r, sv, fds)
+}
+
+// lowestFree is the number that the next descriptor gets.
+func lowestFree() (int, error) {
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return fd, err
+}
+
+// takesClientsAgain looks at those who waited, and at newcomers.
+func takesClientsAgain(r *spec.Run, sv *serving, fds []int) error {
+	r.Step("there are descriptors again: each client is served, or learns that it is not")
 	for i, fd := range fds {
 		if err := answeredOrEnded(r, fd); err != nil {
-			return spec.Fail("each client that connected while there was no descriptor to have an echo or an end", "client %d of %d: %v", i+1, clients, err)
+			return spec.Fail("each client that connected while there was no descriptor to have an echo or an end", "client %d of %d: %v", i+1, len(fds), err)
 		}
 	}
 	r.Step("new clients come, and are served")

@@ -56,8 +56,9 @@ func (t *talker) talk() error {
 }
 
 // talkAndBeSilent has on each loop a client that talks, one that is silent from
-// the start, one that is silent and sent to, and one that sends once and is
-// silent then. fair means that the talking ones were never silent for long.
+// the start, one that is silent and sent to, and one that talks once, at half of
+// its time, and is silent then. fair means that the talking ones were never
+// silent for long.
 func talkAndBeSilent(r *spec.Run, s Subject, strategy string) (fair bool, err error) {
 	const loops = 2
 	d := newDiary(r)
@@ -74,6 +75,8 @@ func talkAndBeSilent(r *spec.Run, s Subject, strategy string) (fair bool, err er
 	}
 	var talkers []*talker
 	var pushed []Conn
+	var once, talked []*client
+	var newcomer *client             // silent from when the others had talked once
 	since := map[*client]time.Time{} // nothing has arrived from it
 	for _, clients := range byLoop {
 		talkers = append(talkers, &talker{client: clients[0], last: began})
@@ -81,12 +84,9 @@ func talkAndBeSilent(r *spec.Run, s Subject, strategy string) (fair bool, err er
 			since[c] = began
 		}
 		pushed = append(pushed, d.of(clients[1]).conn)
-		since[clients[2]] = time.Now()
-		if err := clients[2].send([]byte("only once")); err != nil {
-			return time.Since(began) < idle, err
-		}
+		once = append(once, clients[2])
 	}
-	r.Step("on each loop one client talks, the others are silent; the silent have to go")
+	r.Step("on each loop one client talks, one does so once, the others are silent; the silent have to go")
 	open := func() (n int) {
 		for c := range since {
 			n += 1 - min(1, d.of(c).closed)
@@ -109,6 +109,18 @@ func talkAndBeSilent(r *spec.Run, s Subject, strategy string) (fair bool, err er
 		for _, c := range pushed {
 			c.Send([]byte("news"))
 		}
+		if newcomer == nil && time.Since(began) > idle/2 {
+			for _, c := range once {
+				since[c] = time.Now()
+				if err := (&talker{client: c}).talk(); err != nil {
+					return false, spec.Fail("a connection to stay open that talks at half of its time", "%v", err)
+				}
+			}
+			if newcomer, err = d.arrival(sv, since); err != nil {
+				return false, err
+			}
+			talked = once
+		}
 		if over(r) {
 			return true, spec.Fail("the silent connections to be closed", "%d of %d are open still", open(), len(since))
 		}
@@ -123,12 +135,28 @@ func talkAndBeSilent(r *spec.Run, s Subject, strategy string) (fair bool, err er
 			return true, spec.Fail("an error for OnClose when a connection was idle", "nil")
 		}
 	}
+	for _, c := range talked {
+		if late := d.of(c).closedAt.Sub(d.of(newcomer).closedAt); late > idle/4 {
+			return false, spec.Fail("who talked once to be closed when IdleTimeout has passed since, as a newcomer of that moment is", "it was closed %v after the newcomer", late)
+		}
+	}
 	for _, t := range talkers {
 		if l := d.of(t.client); l.closed > 0 {
 			return steady(), spec.Fail("a connection that talks to stay open", "it was closed with: %v", l.err)
 		}
 	}
 	return true, d.orderly()
+}
+
+// arrival is one more client, silent from now on.
+func (d *diary) arrival(sv *serving, since map[*client]time.Time) (*client, error) {
+	from := time.Now()
+	c, err := d.crowd(sv, 1)
+	if err != nil {
+		return nil, err
+	}
+	since[c[0]] = from
+	return c[0], nil
 }
 
 // over reports whether the check's deadline has passed. A client's connection

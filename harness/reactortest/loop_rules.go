@@ -39,7 +39,7 @@ var loopRules = []spec.Rule[Subject]{
 		Check: postRunsOnItsLoop,
 	},
 	{
-		Name: "ShutdownIsRepeatable", Group: "loops", Points: 2, Section: loopSection,
+		Name: "ShutdownIsRepeatable", Group: "loops", Points: 2, Section: acceptSection,
 		Why: "A signal handler, a defer and a test may each call Shutdown, before Run too. All return when it is done, Run returns nil, and Post, Send and Listen afterwards say net.ErrClosed.",
 		Hints: [3]string{
 			"Who closes the loops when Run was never called?",
@@ -102,7 +102,7 @@ func postRunsOnItsLoop(r *spec.Run, s Subject) error {
 	}
 	const loops, posters, each = 4, 3, 300
 	return inEach(r, func(strategy string) error {
-		sv, err := serve(r, s, newDiary(r).options(loops, strategy))
+		sv, err := serveNobody(r, s, newDiary(r).options(loops, strategy))
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ const ownerSection = "Step 5: ownership and sends"
 
 var ownerRules = []spec.Rule[Subject]{
 	{
-		Name: "CallbacksStayOnTheirLoop", Group: "owner", Points: 3, Section: ownerSection,
+		Name: "CallbacksStayOnTheirLoop", Group: "owner", Points: 3, Section: timeoutSection,
 		Why: "A connection belongs to one loop for life, and all of its callbacks run on that loop's goroutine. So what belongs to a connection or to a loop needs no lock. One callback elsewhere, and all of it does.",
 		Hints: [3]string{
 			"From which goroutine do you call OnOpen, OnTimeout and OnClose?",
@@ -34,8 +34,8 @@ var ownerRules = []spec.Rule[Subject]{
 		Check: aLoopWaitsForNoOther,
 	},
 	{
-		Name: "PanicClosesOneConnection", Group: "owner", Points: 1, Section: ownerSection,
-		Why: "A handler's mistake costs the connection it was made for. With many loops it would otherwise take down all of them; and OnTimeout runs where lab 03 does not look after panics.",
+		Name: "PanicClosesOneConnection", Group: "owner", Points: 1, Section: timeoutSection,
+		Why: "A handler's mistake costs the connection it was made for. With many loops it would otherwise take down all of them; and OnTimeout runs where lab 03 does not look after panics. A panic in a function given to Post is a loop's end: Run tells it, and nobody is left on the others.",
 		Hints: [3]string{
 			"Lab 03's loop recovers from panics of its connections' callbacks. Which of your callbacks does it not know of?",
 			"A panic in a function of AfterFunc ends lab 03's Run. Recover around OnTimeout.",
@@ -225,6 +225,45 @@ func panicClosesOneConnection(r *spec.Run, s Subject) error {
 		if err := clients[2].expect([]byte("still here?")); err != nil {
 			return spec.Fail("the other connections of the loop to go on", "%v", err)
 		}
+	}
+	return inEach(r, func(strategy string) error { return aLoopFails(r, s, strategy) })
+}
+
+// aLoopFails ends one loop by a panic that belongs to no connection.
+func aLoopFails(r *spec.Run, s Subject, strategy string) error {
+	const loops, failing = 3, 1
+	d := newDiary(r)
+	sv, err := serve(r, s, d.options(loops, strategy))
+	if err != nil {
+		return err
+	}
+	byLoop, err := d.onEachLoop(sv, 2)
+	if err != nil {
+		return err
+	}
+	r.Step("a function given to Post panics on loop %d", failing)
+	if err := sv.Post(failing, func() { panic("malformed post 4711") }); err != nil {
+		return spec.Fail("Post to return nil while the reactor runs", "it returned: %v", err)
+	}
+	err, late := spec.Wait(r, "Run to return when one of its loops has failed", sv.ended)
+	if late != nil {
+		return late
+	}
+	if err == nil {
+		return spec.Fail("Run to return the error of the loop that has failed", "it returned nil")
+	}
+	if opened, closed := d.count(); opened != closed {
+		return spec.Fail("OnClose for each OnOpen, on all loops, when Run has returned", "%d for %d", closed, opened)
+	}
+	for _, clients := range byLoop {
+		for _, c := range clients {
+			if _, err := c.receive(); over(r) {
+				return spec.Fail("every connection to end with Run", "a client waited until: %v", err)
+			}
+		}
+	}
+	if !refused(sv.addr) {
+		return spec.Fail("the listener to be closed when Run has returned", "it still takes connections")
 	}
 	return nil
 }

@@ -52,22 +52,6 @@ func reusePortUsesEveryLoop(r *spec.Run, s Subject) error {
 			return err
 		}
 	}
-	for _, strategy := range []string{"round-robin", "least"} {
-		r.Step("Accept is %q: two reactors want one address", strategy)
-		first, err := serve(r, s, d.options(1, strategy))
-		if err != nil {
-			return in(strategy, err)
-		}
-		second, err := s.Reactor(d.options(1, strategy))
-		if err != nil {
-			return in(strategy, err)
-		}
-		_, err = second.Listen(first.addr)
-		stop(second)
-		if err == nil {
-			return in(strategy, spec.Fail("an error from Listen on an address that is taken", "it returned nil"))
-		}
-	}
 	return d.orderly()
 }
 

@@ -36,11 +36,24 @@ func serve(r *spec.Run, s Subject, o Options[Conn]) (*serving, error) {
 		stop(re)
 		return nil, err
 	}
+	return begin(r, re, addr.String()), nil
+}
+
+// serveNobody makes a reactor that listens nowhere, and runs it.
+func serveNobody(r *spec.Run, s Subject, o Options[Conn]) (*serving, error) {
+	re, err := s.Reactor(o)
+	if err != nil {
+		return nil, err
+	}
+	return begin(r, re, ""), nil
+}
+
+func begin(r *spec.Run, re Reactor, addr string) *serving {
 	ended := make(chan error, 1)
 	// A panic that leaves Run ends the process, as it would in production.
 	go func() { ended <- re.Run() }()
 	r.Cleanup(func() { stop(re) })
-	return &serving{Reactor: re, r: r, loops: len(re.Connections()), addr: addr.String(), ended: ended}, nil
+	return &serving{Reactor: re, r: r, loops: len(re.Connections()), addr: addr, ended: ended}
 }
 
 // inEach runs check with each strategy. Its error says with which.

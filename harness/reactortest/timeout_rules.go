@@ -3,6 +3,7 @@ package reactortest
 import (
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,11 +138,15 @@ func setAndWait(r *spec.Run, d *diary, sv *serving, loop int, clients []*client)
 	if got := d.of(again).timeouts; got != 5 {
 		return spec.Fail("OnTimeout five times for a connection that sets it again four times", "%d times", got)
 	}
-	return nil
+	r.Step("no timeout is pending on loop %d; then one is set", loop)
+	if err := sv.on(loop, func() { d.of(guard).conn.SetTimeout(30 * ms) }); err != nil {
+		return err
+	}
+	return r.Until("OnTimeout for one that was set when none was pending", func() bool { return d.of(guard).timeouts > 1 })
 }
 
 func timeoutEndsWithItsConnection(r *spec.Run, s Subject) error {
-	return inEach(r, func(strategy string) error {
+	err := inEach(r, func(strategy string) error {
 		d := newDiary(r)
 		o := d.options(1, strategy) // one loop, so that numbers come again there
 		o.OnOpen = func(c Conn) { d.opened(c); c.SetValue("mine") }
@@ -155,7 +160,13 @@ func timeoutEndsWithItsConnection(r *spec.Run, s Subject) error {
 			}
 			c.Send(msg)
 		}
-		o.OnClose = func(c Conn, err error) { c.SetTimeout(50 * ms); d.closed(c, err) }
+		gone := 0 // the loop's goroutine only
+		o.OnClose = func(c Conn, err error) {
+			if gone++; gone%3 == 0 { // the others leave it to the reactor to stop what is pending
+				c.SetTimeout(50 * ms)
+			}
+			d.closed(c, err)
+		}
 		sv, err := serve(r, s, o)
 		if err != nil {
 			return err
@@ -182,9 +193,9 @@ func timeoutEndsWithItsConnection(r *spec.Run, s Subject) error {
 			}
 			c.Close()
 		}
-		gone := d.all()
+		old := d.all()
 		r.Step("SetTimeout for one that has gone; others connect, and get the same descriptor numbers")
-		if err := sv.on(0, func() { gone[0].conn.SetTimeout(50 * ms) }); err != nil {
+		if err := sv.on(0, func() { old[0].conn.SetTimeout(50 * ms) }); err != nil {
 			return err
 		}
 		clients, err := d.crowd(sv, 12)
@@ -208,6 +219,61 @@ func timeoutEndsWithItsConnection(r *spec.Run, s Subject) error {
 		}
 		return d.orderly()
 	})
+	if err != nil {
+		return err
+	}
+	return timersLetGo(r, s)
+}
+
+// timersLetGo has connections end long before their timeouts: a timer that stays
+// in the wheel would hold each of them, and all that the application has put
+// there, for an hour.
+func timersLetGo(r *spec.Run, s Subject) error {
+	const conns, mayStay = 30, 4 // a right one may have its last ones in a variable
+	var freed atomic.Int64
+	d := newDiary(r)
+	o := d.options(1, "round-robin")
+	o.IdleTimeout = time.Hour
+	var open atomic.Int64
+	o.OnOpen = func(c Conn) {
+		open.Add(1)
+		v := new([1 << 10]byte)
+		runtime.AddCleanup(v, func(int) { freed.Add(1) }, 0)
+		c.SetValue(v)
+		c.SetTimeout(time.Hour)
+	}
+	o.OnMessage = func(Conn, []byte) {}
+	o.OnClose = func(Conn, error) { open.Add(-1) } // the diary would hold them
+	sv, err := serve(r, s, o)
+	if err != nil {
+		return err
+	}
+	r.Step("%d connections end whose timeout and idle timeout are an hour: the value of each becomes garbage", conns)
+	var clients []*client
+	for range conns {
+		c, err := dial(r, sv.addr)
+		if err != nil {
+			return err
+		}
+		clients = append(clients, c)
+	}
+	if err := r.Until("OnOpen for each", func() bool { return open.Load() == conns }); err != nil {
+		return err
+	}
+	for _, c := range clients {
+		c.Close()
+	}
+	if err := r.Until("OnClose for each", func() bool { return open.Load() == 0 }); err != nil {
+		return err
+	}
+	err = r.Until("the values of ended connections to be garbage", func() bool {
+		runtime.GC()
+		return freed.Load() >= conns-mayStay
+	})
+	if err != nil {
+		return spec.Fail("nothing to hold a connection that has ended: no timer, no table", "%d of %d values are still held", conns-freed.Load(), conns)
+	}
+	return nil
 }
 
 func timeoutsCostNothing(r *spec.Run, s Subject) error {

@@ -33,6 +33,7 @@ type vconn struct {
 	timeout  time.Time
 	also     []time.Time // of one fault: timeouts that were replaced
 	heard    time.Time
+	look     time.Time   // of two faults: when to look next
 	stop     func() bool // of one fault
 }
 
@@ -191,6 +192,15 @@ func (c *vconn) tick(now time.Time) {
 	}
 	if limit := v.o.IdleTimeout; limit > 0 && v.fault != "idle connections stay" {
 		c.l.ticking = true
+		switch {
+		case v.fault != "idle is looked at once" && v.fault != "idle begins anew in full":
+		case now.Before(c.look):
+			return
+		case v.fault == "idle is looked at once":
+			c.look = now.Add(time.Hour)
+		default:
+			c.look = now.Add(limit)
+		}
 		if v.fault == "idle is early" {
 			limit /= 2
 		}

@@ -2,6 +2,7 @@ package reactortest
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"runtime"
 	"time"
@@ -74,7 +75,7 @@ func (l *vloop) do(fn func()) {
 func (l *vloop) begin() {
 	l.ep, _ = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	l.watch(unix.EPOLL_CTL_ADD, l.wakeR, unix.EPOLLIN)
-	if l.v.fault == "forgets whom it sends away" {
+	if l.v.fault == "forgets whom it sends away" || l.v.fault == "trusts in its reserve" {
 		l.spare, _ = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
 }
@@ -107,7 +108,9 @@ func (l *vloop) listen(addr string) (net.Addr, error) {
 	unix.Listen(fd, 4096)
 	name, _ := unix.Getsockname(fd)
 	l.listeners = append(l.listeners, fd)
-	l.watch(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN)
+	if len(l.listeners) == 1 || l.v.fault != "only the first address is served" {
+		l.watch(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN)
+	}
 	bound := name.(*unix.SockaddrInet4)
 	return &net.TCPAddr{IP: net.IP(bound.Addr[:]), Port: bound.Port}, nil
 }
@@ -196,8 +199,32 @@ func (l *vloop) runInbox() {
 	l.inbox, l.woken = nil, false
 	l.mu.Unlock()
 	for _, fn := range work {
-		fn()
+		l.posted(fn)
 	}
+}
+
+// posted runs what was given to Post. A panic in it ends the reactor.
+func (l *vloop) posted(fn func()) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if l.v.fault != "a failure is not told" {
+			l.v.fail(fmt.Errorf("panic: %v", p))
+		}
+		failed := l.v.loops
+		if l.v.fault == "a loop fails alone" {
+			failed = []*vloop{l}
+		}
+		for _, other := range failed {
+			other.force.Store(true)
+			if other != l {
+				other.post(func() {})
+			}
+		}
+	}()
+	fn()
 }
 
 func (l *vloop) accept(listener, most int) {
@@ -216,6 +243,12 @@ func (l *vloop) accept(listener, most int) {
 		default:
 			switch l.v.fault {
 			case "spins at EMFILE":
+			case "trusts in its reserve":
+				unix.Close(l.spare)
+				if fd, _, err := unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC); err == nil {
+					unix.Close(fd)
+				}
+				l.spare, _ = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 			case "gives up accepting at EMFILE":
 				l.disarm(time.Hour)
 			case "forgets whom it sends away": // gives up a descriptor for him, and keeps it
@@ -281,7 +314,7 @@ func (l *vloop) handOff(fd int, sa unix.Sockaddr) {
 
 func (l *vloop) register(fd int, sa unix.Sockaddr) {
 	from := sa.(*unix.SockaddrInet4)
-	c := &vconn{l: l, fd: fd, peer: &net.TCPAddr{IP: net.IP(from.Addr[:]), Port: from.Port}, heard: time.Now()}
+	c := &vconn{l: l, fd: fd, peer: &net.TCPAddr{IP: net.IP(from.Addr[:]), Port: from.Port}, heard: time.Now(), look: time.Now().Add(l.v.o.IdleTimeout)}
 	if l.v.fault == "who has sent already is not heard" {
 		if n, _ := unix.IoctlGetInt(fd, unix.TIOCINQ); n > 0 {
 			c.deaf = true
@@ -300,6 +333,9 @@ func (l *vloop) register(fd int, sa unix.Sockaddr) {
 		}
 	}
 	l.conns[fd] = c
+	if l.v.fault == "a timer holds its connection" {
+		time.AfterFunc(time.Hour, func() { c.value = nil })
+	}
 	l.open.Add(1)
 	l.ticking = l.ticking || l.v.o.IdleTimeout > 0
 	if l.v.o.OnOpen != nil {
@@ -316,7 +352,7 @@ func (l *vloop) tick(now time.Time) {
 			l.watch(unix.EPOLL_CTL_MOD, fd, unix.EPOLLIN)
 		}
 	}
-	if !l.ticking && !l.draining {
+	if !l.ticking && !l.draining || l.asleep {
 		return
 	}
 	l.ticking = false
@@ -332,12 +368,13 @@ func (l *vloop) tick(now time.Time) {
 			}
 		}
 	}
+	l.asleep = l.v.fault == "who sleeps is not woken" && !l.ticking && !l.draining
 }
 
 // stopAccepting takes what is in the backlog, and closes the listeners.
 func (l *vloop) stopAccepting() {
 	for _, fd := range l.listeners {
-		if l.v.fault != "the backlog is dropped" {
+		if l.v.fault != "the backlog is dropped" && !(l.v.fault == "who rests drops the backlog" && !l.paused.IsZero()) {
 			l.accept(fd, 1<<20)
 		}
 		unix.Close(fd)

@@ -34,6 +34,7 @@ type variant struct {
 	mu       sync.Mutex // guards the following
 	ran      bool
 	stopping bool
+	failed   error // of a loop
 
 	working sync.WaitGroup // the loops' goroutines
 	done    chan struct{}
@@ -145,7 +146,9 @@ func (v *variant) Run() error {
 	if v.fault == "Run returns an error after Shutdown" {
 		return errors.New("run: closed")
 	}
-	return nil
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.failed
 }
 
 // pick chooses a loop for a new connection. Loop 0's goroutine only.
@@ -168,6 +171,13 @@ func (v *variant) load(l *vloop) int64 {
 		return l.given.Load()
 	}
 	return l.given.Load() - l.gone.Load()
+}
+
+// fail notes why a loop has ended.
+func (v *variant) fail(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.failed = err
 }
 
 func (v *variant) Post(loop int, fn func()) error {
@@ -334,6 +344,7 @@ type vloop struct {
 	byNumber  map[int]time.Time // of one fault
 	draining  bool
 	ticking   bool
+	asleep    bool // of one fault
 	buf       []byte
 	spare     int // of one fault
 }

@@ -2,6 +2,7 @@ package reactortest
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -65,7 +66,11 @@ func (w *variantWheel) AfterFunc(d time.Duration, fn func()) (stop func() bool) 
 }
 
 func (w *variantWheel) due(d time.Duration) int64 {
-	due := int64((w.clock + max(d, 0) + w.tick - 1) / w.tick)
+	longest := math.MaxInt64 - w.clock - w.tick
+	if w.fault == "for ever is at once" {
+		longest = math.MaxInt64
+	}
+	due := int64((w.clock + min(max(d, 0), longest) + w.tick - 1) / w.tick)
 	due = max(due, int64(w.clock/w.tick)+1)
 	switch w.fault {
 	case "rounds down":

@@ -1,6 +1,7 @@
 package reactortest
 
 import (
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -90,6 +91,32 @@ func wheelKeepsTime(r *spec.Run, s Subject) error {
 			return err
 		}
 	}
+	return belowZeroAndForEver(r, s)
+}
+
+// belowZeroAndForEver tries what arithmetic with delays may end in.
+func belowZeroAndForEver(r *spec.Run, s Subject) error {
+	const tick = 10 * time.Millisecond
+	r.Step("a delay below 0 is one of 0; the longest there is does not come back as a short one")
+	m := newModel(s, tick, 8)
+	if err := m.advance(100*tick + 1); err != nil {
+		return err
+	}
+	m.after(-30*tick, nil)
+	forEver := 0
+	stop := m.AfterFunc(math.MaxInt64, func() { forEver++ })
+	m.others = 1
+	for range 20 {
+		if err := m.advance(m.clock + tick); err != nil {
+			return err
+		}
+	}
+	if err := m.advance(24 * time.Hour); err != nil {
+		return err
+	}
+	if forEver > 0 || !stop() {
+		return spec.Fail("a timer of 292 years to be pending after a day", "it was called %d times", forEver)
+	}
 	return nil
 }
 
@@ -171,12 +198,14 @@ func wheelKeepsOrder(r *spec.Run, s Subject) error {
 		}
 		r.Step("the clock does not go back")
 		m.after(turn, nil)
-		if err := m.advance(turn); err != nil {
+		if err := m.advance(turn / 2); err != nil {
 			return err
 		}
 		m.after(2*sh.tick, nil)
-		if err := m.advance(m.clock + sh.tick); err != nil {
-			return err
+		for range 4 {
+			if err := m.advance(m.clock + sh.tick); err != nil {
+				return err
+			}
 		}
 		if err := m.advance(m.clock + 2*turn); err != nil {
 			return err

@@ -59,7 +59,9 @@ type Options struct {
 	OnClose func(c *Conn, err error)
 
 	// IdleTimeout closes a connection from which nothing has arrived for so
-	// long, with ErrIdle; never early, and late by up to 200 ms. 0 means never.
+	// long, with ErrIdle; never early, and late by up to 200 ms. With OnData
+	// any bytes are a sign of life, with OnMessage a whole frame (half a one
+	// may be taken for one or not). 0 means never.
 	IdleTimeout time.Duration
 
 	// MaxMessage and MaxQueued bound a connection's memory as in lab 03; 0
@@ -159,7 +161,7 @@ func (o *Options) check() error {
 
 // Listen opens a listening socket on addr, "host:port", and returns the address
 // it got: with port 0 the kernel chooses a free one. Call it before Run, once
-// for each address.
+// for each address. After Shutdown it returns net.ErrClosed.
 func (r *Reactor) Listen(addr string) (net.Addr, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -238,7 +240,7 @@ func (r *Reactor) start() (run bool, err error) {
 
 // Post runs fn on the goroutine of one loop, in the order of the calls. Any
 // goroutine; before Run too. After Shutdown it returns net.ErrClosed. It never
-// blocks, and its queue has no bound. Loops count from 0.
+// blocks, and its queue has no bound. A panic in fn ends Run. Loops count from 0.
 func (r *Reactor) Post(loop int, fn func()) error { return r.loops[loop].events.Post(fn) }
 
 // Connections is how many connections each loop has. Any goroutine.

@@ -1,6 +1,9 @@
 package reactor
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Wheel is a hashed timing wheel (Varghese and Lauck, "Hashed and Hierarchical
 // Timing Wheels", 1987): a ring of slots, one for each tick of a turn, each with
@@ -95,7 +98,8 @@ func (w *Wheel) call(tick int64) {
 
 // start has t fire d from now. It must not be pending.
 func (w *Wheel) start(t *timer, d time.Duration) {
-	t.due = int64((w.clock + max(d, 0) + w.tick - 1) / w.tick)
+	d = min(max(d, 0), math.MaxInt64-w.clock-w.tick) // for ever must not wrap around to now
+	t.due = int64((w.clock + d + w.tick - 1) / w.tick)
 	t.due = max(t.due, int64(w.clock/w.tick)+1) // the slots up to now are, or are being, called
 	w.slots[t.due%int64(len(w.slots))].append(t)
 	w.n++
