@@ -15,8 +15,8 @@ type Options struct {
 	// Debug has the pool look for mistakes of its users.
 	Debug bool
 
-	// OnFault is told what Debug has found. The judge always sets it with
-	// Debug; without Debug, mistakes that are found are panics.
+	// OnFault is told what Debug has found. It may use the pool. Where it is
+	// nil, and without Debug, mistakes that are found are panics.
 	OnFault func(Fault)
 }
 
@@ -85,7 +85,8 @@ type Pool interface {
 	Trim()
 
 	// Check looks at the last 1024 buffers that were given back, and reports
-	// each that was written to since. Debug only.
+	// each that was written to since, once. So does the Release that makes one
+	// more of them, of the oldest. Debug only.
 	Check()
 
 	// Leaks returns the buffers that are lent. Debug only.

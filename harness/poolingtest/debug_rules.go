@@ -147,7 +147,56 @@ func debugDouble(r *spec.Run, l lab) error {
 	if len(f.all) > 0 {
 		return spec.Fail("nothing about the others", "OnFault got %s", kinds(f.all))
 	}
+	return debugTells(r, l)
+}
+
+// debugTells looks at whom a fault is told: OnFault, which may use the pool, or
+// nobody, and then it is a panic.
+func debugTells(r *spec.Run, l lab) error {
+	r.Step("OnFault asks the pool for its leaks, and for a buffer")
+	var p Pool
+	told := 0
+	p, err := open(l, Options{Debug: true, OnFault: func(Fault) {
+		told++
+		p.Leaks()
+		p.Get(10).Release()
+	}})
+	if err != nil {
+		return err
+	}
+	b := p.Get(10)
+	b.Release()
+	if err := r.Call("OnFault to be able to use the pool", func() error { b.Release(); return nil }); err != nil {
+		return err
+	}
+	if told != 1 {
+		return spec.Fail("one fault", "OnFault was called %d times", told)
+	}
+	r.Step("Debug without OnFault")
+	if p, err = open(l, Options{Debug: true}); err != nil {
+		return err
+	}
+	b = alice(p)
+	bob(b)
+	text, ok := panicked(b.Release)
+	if !ok {
+		return spec.Fail("a fault to be a panic where there is no OnFault", "a second Release did not panic")
+	}
+	if !strings.Contains(text, "poolingtest.alice") || !strings.Contains(text, "poolingtest.bob") {
+		return spec.Fail("the panic to name those who took the buffer and gave it back: alice and bob", "it says %.200q", text)
+	}
 	return nil
+}
+
+// panicked is what f panics with, in words.
+func panicked(f func()) (text string, ok bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			text, ok = fmt.Sprint(v), true
+		}
+	}()
+	f()
+	return "", false
 }
 
 func debugLate(r *spec.Run, l lab) error {
@@ -183,16 +232,47 @@ func debugLate(r *spec.Run, l lab) error {
 	if len(f.all) > 0 {
 		return spec.Fail("a fault to be told once", "OnFault got it again")
 	}
-	r.Step("2000 buffers of 64 KiB are lent and given back in debug mode: 1024 of them may be kept")
+	r.Step("2000 buffers of 16 KiB are lent and given back in debug mode: 1024 of them may be kept")
 	before := heap()
 	for range 2000 {
-		p.Get(maxSize).Release()
+		p.Get(16 << 10).Release()
 	}
-	if kept := heap() - before; kept > 100<<20 {
+	if kept := heap() - before; kept > 26<<20 {
 		return spec.Fail("debug mode to keep 1024 buffers at most", "%d MiB are in use", kept>>20)
 	}
 	runtime.KeepAlive(p)
-	return nil
+	return debugLater(r, p, f)
+}
+
+// debugLater writes where and when it is easy to overlook.
+func debugLater(r *spec.Run, p Pool, f *faults) error {
+	r.Step("the part of a buffer that was not in use when it was given back; Check has looked at it before; 1023 others come after it")
+	b := alice(p)
+	b.Resize(b.Cap())
+	kept := b.Bytes()
+	b.Resize(1)
+	bob(b)
+	p.Check()
+	if len(f.all) > 0 {
+		return spec.Fail("nothing about a buffer that nobody has written to", "OnFault got %s", kinds(f.all))
+	}
+	for range 1023 {
+		p.Get(10).Release()
+	}
+	kept[len(kept)-1] = 0
+	p.Check()
+	if err := f.only(WrittenLate, "poolingtest.alice", "poolingtest.bob"); err != nil {
+		return err
+	}
+	r.Step("again one byte; nobody calls Check, and 1024 others come after it")
+	b = alice(p)
+	kept = b.Bytes()
+	bob(b)
+	kept[50] = 0
+	for range 1024 {
+		p.Get(10).Release()
+	}
+	return f.only(WrittenLate, "poolingtest.alice", "poolingtest.bob")
 }
 
 func debugLeaks(r *spec.Run, l lab) error {
@@ -200,7 +280,8 @@ func debugLeaks(r *spec.Run, l lab) error {
 	if err != nil {
 		return err
 	}
-	r.Step("10 are lent, 7 come back; alice has one of the rest, twice retained")
+	r.Step("11 are lent, one of them oversize; 7 come back; alice has one of the rest, twice retained")
+	large := p.Get(100_000)
 	b := alice(p)
 	b.Retain(1)
 	b.Release()
@@ -212,8 +293,8 @@ func debugLeaks(r *spec.Run, l lab) error {
 		o.Release()
 	}
 	leaks := p.Leaks()
-	if len(leaks) != 3 || !slices.ContainsFunc(leaks, func(f Fault) bool { return strings.Contains(f.Taken, "poolingtest.alice") }) {
-		return spec.Fail("3 leaks, one of them alice's", "there are %d: %s", len(leaks), kinds(leaks))
+	if len(leaks) != 4 || !slices.ContainsFunc(leaks, func(f Fault) bool { return strings.Contains(f.Taken, "poolingtest.alice") }) {
+		return spec.Fail("4 leaks, one of them alice's", "there are %d: %s", len(leaks), kinds(leaks))
 	}
 	for _, f := range leaks {
 		if f.Kind != Leaked {
@@ -223,6 +304,7 @@ func debugLeaks(r *spec.Run, l lab) error {
 	b.Release()
 	all[7].Release()
 	all[8].Release()
+	large.Release()
 	if n := len(p.Leaks()); n != 0 {
 		return spec.Fail("no leak when all have come back", "there are %d", n)
 	}

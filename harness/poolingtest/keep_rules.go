@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
@@ -73,6 +75,14 @@ func idleBounded(r *spec.Run, l lab) error {
 	p.Trim()
 	if kept := heap() - before; kept > bound/4 || p.Stats().Idle != 0 {
 		return spec.Fail("nothing to be kept after Trim", "%d bytes are in use; Stats says %+v", kept, p.Stats())
+	}
+	r.Step("one of each size comes back; Trim")
+	for size := minSize; size <= maxSize; size *= 2 {
+		p.Get(size).Release()
+	}
+	p.Trim()
+	if s := p.Stats(); s.Idle != 0 {
+		return spec.Fail("nothing of any size to be kept after Trim", "Stats says %+v", s)
 	}
 	runtime.KeepAlive(p)
 	return nil
@@ -157,5 +167,52 @@ func boundForAll(r *spec.Run, l lab) error {
 	if s := p.Stats(); s.Idle != 0 {
 		return spec.Fail("an empty pool to have no idle bytes", "Stats says %+v", s)
 	}
+	return lastPlace(r, l)
+}
+
+// lastPlace has two goroutines, which wait for each other without going to sleep,
+// release at the same moment, with room for one.
+func lastPlace(r *spec.Run, l lab) error {
+	p, err := open(l, Options{MaxIdle: 4096})
+	if err != nil {
+		return err
+	}
+	const rounds = 20_000 // at most: fewer where the cores are busy with others
+	r.Step("2 goroutines release a buffer each at the same moment, and there is room for one; up to %d times", rounds)
+	var mine, its atomic.Int64 // rounds that have begun, and ended
+	var other Buffer           // the other goroutine's, between mine and its
+	r.Go(func() error {
+		for round := int64(1); spin(r, &mine, round) && other != nil; round++ {
+			other.Release()
+			its.Store(round)
+		}
+		return nil
+	})
+	defer func() { other = nil; mine.Add(1) }() // and the other goroutine ends
+	for round, began := int64(1), time.Now(); round <= rounds && time.Since(began) < 2*time.Second; round++ {
+		b := p.Get(4096)
+		other = p.Get(4096)
+		mine.Store(round)
+		b.Release()
+		if !spin(r, &its, round) {
+			return spec.Fail("Release to return", "it had not by the deadline")
+		}
+		if s := p.Stats(); s.Idle > 4096 {
+			return spec.Fail("one buffer of 4096 to be in the pool", "Stats says %+v in round %d", s, round)
+		}
+	}
 	return nil
+}
+
+// spin waits until v is n, and reports false at the check's end.
+func spin(r *spec.Run, v *atomic.Int64, n int64) bool {
+	for i := 1; v.Load() < n; i++ {
+		if i%200 == 0 { // the other one may have no core
+			runtime.Gosched()
+		}
+		if i%10_000 == 0 && r.Context().Err() != nil {
+			return false
+		}
+	}
+	return true
 }

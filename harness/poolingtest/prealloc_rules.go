@@ -62,6 +62,9 @@ func sizesKnown(r *spec.Run, l lab) error {
 	if got := string(l.Join(parts, ',')); got != "a,,long enough to grow,z" {
 		return spec.Fail(`Join to be "a,,long enough to grow,z"`, "it is %q", got)
 	}
+	if got := string(l.Join([][]byte{nil, []byte("b"), nil}, ',')); got != ",b," {
+		return spec.Fail(`Join of "", "b", "" to be ",b,"`, "it is %q", got)
+	}
 	if got := l.Join(nil, ','); len(got) != 0 {
 		return spec.Fail("Join of nothing to be empty", "it is %q", got)
 	}
@@ -88,6 +91,9 @@ func nothingEscapes(r *spec.Run, l lab) error {
 	}
 	if kind, size, ok := l.ParseHeader([]byte{7, 0, 1, 0, 2, 99}); !ok || kind != 7 || size != 65538 {
 		return spec.Fail("ParseHeader of 07 00 01 00 02 to be kind 7, size 65538", "it is %d, %d, %v", kind, size, ok)
+	}
+	if _, size, ok := l.ParseHeader([]byte{7, 0, 1, 0, 3}); !ok || size != 65539 {
+		return spec.Fail("ParseHeader of 5 bytes, 07 00 01 00 03, to be ok and of size 65539", "it is %v and %d", ok, size)
 	}
 	if _, _, ok := l.ParseHeader([]byte{7, 0, 1, 0}); ok {
 		return spec.Fail("ParseHeader of 4 bytes not to be ok", "it is")

@@ -2,6 +2,7 @@ package poolingtest
 
 import (
 	"sync"
+	"testing"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
@@ -67,6 +68,15 @@ func lastOwner(r *spec.Run, l lab) error {
 	if s := p.Stats(); s.Returned != 2 || s.Hits != 1 {
 		return spec.Fail("a buffer that is lent again to have one owner", "Stats says %+v", s)
 	}
+	r.Step("share and release one 1000 times: nothing is allocated")
+	if allocs := testing.AllocsPerRun(1000, func() {
+		b := p.Get(500)
+		b.Retain(1)
+		b.Release()
+		b.Release()
+	}); allocs > 0 {
+		return spec.Fail("no allocation for a buffer that is shared", "%v allocations for each Get, Retain and Release", allocs)
+	}
 	return nil
 }
 
@@ -113,6 +123,9 @@ func releasedTwice(r *spec.Run, l lab) error {
 		return err
 	}
 	b := p.Get(100)
+	if !panics(func() { b.Retain(0) }) || !panics(func() { b.Retain(-1) }) {
+		return spec.Fail("Retain(0) and Retain(-1) to panic", "one did not")
+	}
 	b.Release()
 	for _, again := range []struct {
 		what string

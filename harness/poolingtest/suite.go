@@ -61,7 +61,11 @@ func (w wide[P, B, K]) Stats() Stats     { return w.s.Stats(w.own) }
 func widen[P any, B Buffer, Kind ~int](s Subject[P, B, Kind]) lab {
 	return lab{Squares: s.Squares, Join: s.Join, AppendFrame: s.AppendFrame, ParseHeader: s.ParseHeader,
 		New: func(o Options) (Pool, error) {
-			p, err := s.New(o, func(k Kind, taken, returned string) { o.OnFault(Fault{int(k), taken, returned}) })
+			var told func(k Kind, taken, returned string)
+			if o.OnFault != nil {
+				told = func(k Kind, taken, returned string) { o.OnFault(Fault{int(k), taken, returned}) }
+			}
+			p, err := s.New(o, told)
 			if err != nil {
 				return nil, err
 			}

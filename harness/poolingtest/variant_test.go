@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -34,6 +35,7 @@ type vbuffer struct {
 	owners int // guarded by p.mu
 	taken  string
 	gone   string
+	told   bool // that it was written to late
 }
 
 func variantLab(f fault) lab {
@@ -122,7 +124,10 @@ func (v *variant) Get(n int) Buffer {
 		if !v.is("debug has no stacks") {
 			b.taken = string(debug.Stack())
 		}
-		v.out[b] = true
+		v.out[b] = size <= maxSize || !v.is("nobody watches the large ones")
+		if !v.out[b] {
+			delete(v.out, b)
+		}
 	}
 	return b
 }
@@ -148,6 +153,9 @@ func (b *vbuffer) Resize(n int) {
 		}
 		panic("Resize")
 	}
+	if b.p.is("Resize clears") && n > b.n {
+		clear(b.all[b.n:n])
+	}
 	b.n = n
 	if b.p.is("Resize cuts for good") {
 		b.all = b.all[:max(n, 1)]
@@ -155,7 +163,7 @@ func (b *vbuffer) Resize(n int) {
 }
 
 func (b *vbuffer) Retain(n int) {
-	if n < 1 {
+	if n < 1 && !b.p.is("Retain takes any number") {
 		panic("Retain")
 	}
 	b.p.mu.Lock()
@@ -206,7 +214,7 @@ func (b *vbuffer) Release() {
 	}
 	late := v.put(b)
 	v.mu.Unlock()
-	if late != nil {
+	if late != nil && !v.is("the oldest goes unseen") {
 		v.inspect(late)
 	}
 }
@@ -220,7 +228,7 @@ func (v *variant) put(b *vbuffer) (late *vbuffer) {
 			b.gone = string(debug.Stack())
 		}
 		for i := range b.all {
-			if !v.is("no poison") && (i < b.n || !v.is("poison for the length only")) {
+			if !v.is("no poison") && (i < b.n || !v.is("poison for the length only") && !v.is("poison for what is in use")) {
 				b.all[i] = poison
 			}
 		}
@@ -228,7 +236,7 @@ func (v *variant) put(b *vbuffer) (late *vbuffer) {
 			delete(v.out, b)
 		}
 		v.back = append(v.back, b)
-		if len(v.back) > 1024 && !v.is("debug keeps all") {
+		if len(v.back) > v.kept() {
 			late = v.back[0]
 			v.back = append([]*vbuffer(nil), v.back[1:]...)
 		}
@@ -271,21 +279,54 @@ func (v *variant) put(b *vbuffer) (late *vbuffer) {
 	return nil
 }
 
+// kept is how many buffers that were given back are looked at.
+func (v *variant) kept() int {
+	switch {
+	case v.is("debug keeps all"):
+		return 1 << 30
+	case v.is("debug keeps 1000"):
+		return 1000
+	}
+	return 1024
+}
+
 func (v *variant) inspect(b *vbuffer) {
-	for _, c := range b.all {
-		if c != poison {
-			v.report(b, WrittenLate)
-			return
+	end := len(b.all)
+	if v.is("poison for what is in use") {
+		end = b.n
+	}
+	for _, c := range b.all[:end] {
+		if c == poison {
+			continue
 		}
+		v.mu.Lock()
+		again := b.told && !v.is("tells it again and again")
+		b.told = true
+		v.mu.Unlock()
+		if !again {
+			v.report(b, WrittenLate)
+		}
+		return
 	}
 }
 
 func (v *variant) report(b *vbuffer, kind int) {
-	if !v.o.Debug {
-		panic(fmt.Sprintf("fault of kind %d", kind))
+	if v.o.OnFault == nil && v.o.Debug && v.is("a fault without OnFault is nothing") {
+		return
+	}
+	if !v.o.Debug || v.o.OnFault == nil {
+		if v.is("the panic names nobody") {
+			panic("fault")
+		}
+		panic(fmt.Sprintf("fault of kind %d: taken\n%s\nreturned\n%s", kind, b.taken, b.gone))
 	}
 	v.mu.Lock()
 	f := Fault{Kind: kind, Taken: b.taken, Returned: b.gone}
+	if v.is("OnFault under the lock") {
+		defer v.mu.Unlock()
+		v.o.OnFault(f)
+		return
+	}
 	v.mu.Unlock()
 	v.o.OnFault(f)
 }
@@ -296,17 +337,20 @@ func (v *variant) Trim() {
 	if v.is("Trim does nothing") {
 		return
 	}
-	for _, list := range v.idle {
+	for size, list := range v.idle {
+		if size == maxSize && v.is("Trim forgets a class") {
+			continue
+		}
 		v.n.Dropped += uint64(len(list))
+		v.n.Idle -= size * len(list)
+		delete(v.idle, size)
 	}
-	v.idle = map[int][]*vbuffer{}
-	v.n.Idle = 0
 }
 
 func (v *variant) Check() {
 	v.mu.Lock()
-	back := v.back
-	if !v.is("tells it again and again") {
+	back := slices.Clone(v.back)
+	if v.is("Check looks once") {
 		v.back = nil
 	}
 	v.mu.Unlock()
@@ -369,6 +413,9 @@ func vJoin(parts [][]byte, sep byte, f fault) []byte {
 	if f == "no room for what is between" {
 		size -= max(0, len(parts)-1)
 	}
+	if f == "nothing at the end needs nothing before it" && len(parts) > 1 && len(parts[len(parts)-1]) == 0 {
+		parts = parts[:len(parts)-1]
+	}
 	if size == 0 && f != "an empty slice for nothing" {
 		return nil
 	}
@@ -399,6 +446,9 @@ func vFrame(dst, payload []byte, f fault) []byte {
 var escaped *[4]byte
 
 func vHeader(data []byte, f fault) (byte, uint32, bool) {
+	if len(data) == 5 && f == "a header needs what follows it" {
+		return 0, 0, false
+	}
 	if len(data) < 5 && !(f == "four bytes are enough" && len(data) == 4) {
 		return 0, 0, false
 	}

@@ -23,7 +23,8 @@ type Options struct {
 
 	// OnFault is told what Debug has found, on the goroutine that made the
 	// mistake or, for a buffer that was written to after it was given back, on
-	// that of Check. nil means that each is a panic.
+	// that of Check, or of the Release after which Check would not look at it
+	// any more. It may use the pool. nil means that each is a panic.
 	OnFault func(f Fault)
 }
 

@@ -14,5 +14,5 @@ type Stats struct {
 
 // Stats returns the counts. Its cost is a lock for each stack.
 func (p *Pool) Stats() Stats {
-	return Stats{} // not implemented: step 2, a bound on what is kept
+	return Stats{} // not implemented: step 1, sizes, and a stack for each
 }

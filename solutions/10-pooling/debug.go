@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 )
 
@@ -47,7 +48,10 @@ func (f Fault) String() string {
 }
 
 // note is what debug mode knows of a buffer.
-type note struct{ taken, returned string } // guarded by watch.mu
+type note struct { // guarded by watch.mu
+	taken, returned string
+	told            bool // that it was written to late
+}
 
 // quarantine is how many buffers that were given back are watched.
 const quarantine = 1024
@@ -100,9 +104,16 @@ func (w *watch) returned(b *Buffer) {
 	}
 }
 
-// inspect looks whether b's poison is whole.
+// inspect looks whether b's poison is whole. It tells once.
 func (w *watch) inspect(b *Buffer) {
-	if bytes.Count(b.all, []byte{Poison}) != len(b.all) {
+	if bytes.Count(b.all, []byte{Poison}) == len(b.all) {
+		return
+	}
+	w.mu.Lock()
+	again := b.note.told
+	b.note.told = true
+	w.mu.Unlock()
+	if !again {
 		w.report(b, Fault{Kind: WrittenLate})
 	}
 }
@@ -124,8 +135,7 @@ func (p *Pool) Check() {
 		return
 	}
 	p.debug.mu.Lock()
-	back := p.debug.back
-	p.debug.back = nil
+	back := slices.Clone(p.debug.back) // they stay: somebody may still write to them
 	p.debug.mu.Unlock()
 	for _, b := range back {
 		p.debug.inspect(b)

@@ -11,7 +11,11 @@ func Benchmark(b *testing.B) { judge.Benchmark(b, mine) }
 
 var mine = judge.Subject[*Pool, *Buffer, FaultKind]{Get: (*Pool).Get, Trim: (*Pool).Trim, Check: (*Pool).Check,
 	New: func(o judge.Options, onFault func(FaultKind, string, string)) (*Pool, error) {
-		return New(Options{MaxIdle: o.MaxIdle, Debug: o.Debug, OnFault: func(f Fault) { onFault(f.Kind, f.Taken, f.Returned) }})
+		own := Options{MaxIdle: o.MaxIdle, Debug: o.Debug}
+		if onFault != nil {
+			own.OnFault = func(f Fault) { onFault(f.Kind, f.Taken, f.Returned) }
+		}
+		return New(own)
 	},
 	Leaks: func(p *Pool) (all []judge.Fault) {
 		for _, f := range p.Leaks() {
