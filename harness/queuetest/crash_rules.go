@@ -204,6 +204,15 @@ func intact(r *spec.Run, l lab, d *disk, a *acks, when string) error {
 	if err != nil || offset != next {
 		return spec.Fail(fmt.Sprintf("the next record to have offset %d %s", next, when), "Append returned %d and %s", offset, l.name(err))
 	}
+	after := d.after(power)
+	if q, err = l.Open(logDir, Options{FS: after, SegmentBytes: 400}); err != nil {
+		return spec.Fail("Open to open the log "+when+", one more record, and a loss of power", "it returned %v", err)
+	}
+	defer end(q, after)
+	all, err := everything(q, next)
+	if err != nil || len(all) != 1 || string(all[0].Value) != "one more" {
+		return spec.Fail("the record that was acknowledged "+when+" to be there after a loss of power", "%d records are there from %d on, and Read returned %s", len(all), next, l.name(err))
+	}
 	return nil
 }
 

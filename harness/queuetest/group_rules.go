@@ -330,6 +330,20 @@ func acksDurable(r *spec.Run, l lab) error {
 		if err := g.Ack(ds...); err == nil {
 			return spec.Fail("Ack to return an error when it cannot be on the disk", "it returned nil")
 		}
+		r.Step("it can be written again: the same Ack once more, then the power goes")
+		d.change(nil, nil)
+		if err := g.Ack(ds...); err != nil {
+			return spec.Fail("Ack to return nil when the disk works again", "it returned %s", l.name(err))
+		}
+		if q, err = open(r, l, d.after(power), Options{SegmentBytes: 500}); err != nil {
+			return err
+		}
+		if g, err = q.Group("g", GroupOptions{}); err != nil {
+			return spec.Fail("Group to find its group", "it returned %s", l.name(err))
+		}
+		if c := g.Stats().Committed; c != 13 {
+			return spec.Fail("offset 13 to be committed: the second Ack has returned nil", "Stats says %d", c)
+		}
 		return nil
 	})
 }
@@ -357,7 +371,7 @@ func duringAck(l lab, d *disk, before int64) error {
 func first(r *spec.Run, l lab, g group, offset int64) error {
 	d, err := receive(r, l, g)
 	if err == nil && d.Offset != offset {
-		return spec.Fail(fmt.Sprintf("offset %d", offset), "Receive delivered offset %d", d.Offset)
+		return spec.Fail(fmt.Sprintf("offset %d next: the oldest that is not done", offset), "Receive delivered offset %d", d.Offset)
 	}
 	return err
 }

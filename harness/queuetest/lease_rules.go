@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 	"testing/synctest"
@@ -313,7 +314,7 @@ func deadLetters(r *spec.Run, l lab) error {
 		if err := fill(r, l, q, 0, 3); err != nil {
 			return err
 		}
-		r.Step("MaxAttempts 3: offset 0 gets Nack three times, offset 1 is forgotten three times, 2 is acknowledged; the power goes before each change of the disk on the way")
+		r.Step("MaxAttempts 3: offset 0 gets Nack three times, offset 1 is forgotten three times, 2 is acknowledged; each consumer writes into what it has got; the power goes before each change of the disk on the way")
 		before, _, _ := d.counts()
 		snapshots := []*disk{}
 		var mu sync.Mutex
@@ -347,31 +348,73 @@ func deadLetters(r *spec.Run, l lab) error {
 				return err
 			}
 		}
-		return nil
+		return largeDead(r, l)
 	})
+}
+
+// largeDead has a record die that is larger than the log takes now: it was
+// appended when MaxPending was higher.
+func largeDead(r *spec.Run, l lab) error {
+	d := newDisk()
+	q, err := open(r, l, d, Options{MaxPending: 12 << 20})
+	if err != nil {
+		return err
+	}
+	large := bytes.Repeat([]byte("large "), 9<<20/6)
+	if _, err := q.Append(r.Context(), nil, large); err != nil {
+		return spec.Fail("Append of 9 MiB with MaxPending 12 MiB to return nil", "it returned %s", l.name(err))
+	}
+	if err := closed(r, l, q); err != nil {
+		return err
+	}
+	r.Step("a record of 9 MiB; the log is opened again with MaxPending 1000, and the only attempt fails")
+	if q, err = open(r, l, d, Options{MaxPending: 1000}); err != nil {
+		return err
+	}
+	g, err := q.Group("g", GroupOptions{MaxAttempts: 1})
+	if err != nil {
+		return spec.Fail("Group to be made", "it returned %s", l.name(err))
+	}
+	one, err := receive(r, l, g)
+	if err != nil {
+		return err
+	}
+	if err := g.Nack(one); err != nil {
+		return spec.Fail("a record of 9 MiB to become a dead letter: MaxPending bounds what is appended to the log", "Nack returned %s", l.name(err))
+	}
+	dead, err := everything(g.Dead(), 0)
+	if err != nil || len(dead) != 1 || !bytes.Equal(dead[0].Value, large) {
+		return spec.Fail("the record of 9 MiB as a dead letter", "%d records are there, and Read returned %s", len(dead), l.name(err))
+	}
+	return nil
 }
 
 // dieTwice has two records fail until they are dead letters.
 func dieTwice(r *spec.Run, l lab, g group) error {
 	for attempt := 1; attempt <= 3; attempt++ {
 		one, err := gets(r, l, g, 0, attempt)
-		if err == nil {
-			_, err = gets(r, l, g, 1, attempt)
+		if err != nil {
+			return err
 		}
+		two, err := gets(r, l, g, 1, attempt)
 		if err != nil {
 			return err
 		}
 		if attempt == 1 {
-			two, err := gets(r, l, g, 2, 1)
+			three, err := gets(r, l, g, 2, 1)
 			if err != nil {
 				return err
 			}
-			if err := g.Ack(two); err != nil {
+			if err := g.Ack(three); err != nil {
 				return spec.Fail("Ack to return nil", "it returned %s", l.name(err))
 			}
 		}
 		if err := g.Nack(one); err != nil {
 			return spec.Fail("Nack to return nil", "it returned %s", l.name(err))
+		}
+		for _, d := range []Delivery{one, two} { // they are the consumer's
+			clear(d.Key)
+			clear(d.Value)
 		}
 		if attempt < 3 { // 0 is due at once; have it wait for 1
 			time.Sleep(2 * time.Second)

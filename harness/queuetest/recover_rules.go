@@ -124,6 +124,43 @@ func tornTail(r *spec.Run, l lab) error {
 			end(again, torn)
 		}
 	}
+	return tornAround(r, l)
+}
+
+// tornAround tears a batch whose value holds a whole one, as that of a consumer
+// does that keeps what it has fetched.
+func tornAround(r *spec.Run, l lab) error {
+	d := newDisk()
+	q, err := open(r, l, d, Options{})
+	if err != nil {
+		return err
+	}
+	if err := fill(r, l, q, 0, 1); err != nil {
+		return err
+	}
+	file := d.segments()[0]
+	inner := d.content(file)
+	r.Step("the value of a second record is the whole batch of the first, and 20 bytes; the power goes while it is synced, and leaves all but its last 1 to 25 bytes")
+	g := newGate(r, logSyncs)
+	d.change(g.before, nil)
+	if err := q.AppendAsync(r.Context(), nil, append(slices.Clone(inner), strings.Repeat(".", 20)...), nil); err != nil {
+		return spec.Fail("AppendAsync to return nil", "it returned: %v", err)
+	}
+	if err := r.Until("an fsync to begin", func() bool { return g.came() == 1 }); err != nil {
+		return err
+	}
+	size := len(d.content(file)) - len(inner)
+	for less := 1; less <= 25; less++ {
+		torn := d.after(tornAt(size-less, false))
+		again, err := open(r, l, torn, Options{})
+		if err != nil {
+			return spec.Fail("Open to cut off a torn batch whose value holds a whole one: that is in another place than it says", "Open returned %v", err)
+		}
+		if err := has(l, again, "before a torn batch whose value holds a whole one", 0, 1); err != nil {
+			return err
+		}
+		end(again, torn)
+	}
 	return nil
 }
 

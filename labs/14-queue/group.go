@@ -56,7 +56,8 @@ func (l *Log) Group(name string, o GroupOptions) (*Group, error) {
 }
 
 // Receive hands out the next record: one whose next attempt is due, or a new
-// one. It waits while there is none, or MaxInFlight are out. The caller owns the
+// one; of those that are due at the same time, as all are after Open, the oldest.
+// It waits while there is none, or MaxInFlight are out. The caller owns the
 // delivery, has Visibility from now on for it, and ends it with Ack or Nack.
 //
 // The error is ctx's, ErrClosed, what reading has returned, or why a dead letter
@@ -67,8 +68,8 @@ func (g *Group) Receive(ctx context.Context) (Delivery, error) {
 }
 
 // Dead is the log of the records whose attempts are spent, with their keys and
-// values. It keeps them for ever, and may be read like any other; it ends with
-// its group. After a crash at the wrong moment one of them may be there twice.
+// values. It takes every record that the log has, however small MaxPending is now,
+// keeps them for ever, and may be read like any other; it ends with its group. After a crash at the wrong moment one of them may be there twice.
 func (g *Group) Dead() *Log {
 	return nil // not implemented: step 9, attempts
 }

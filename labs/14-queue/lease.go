@@ -26,7 +26,8 @@ func (g *Group) Ack(ds ...Delivery) error {
 }
 
 // Nack says that this attempt has failed: the record comes again after Backoff,
-// or becomes a dead letter before Nack returns. It returns ErrStale when it was
+// or becomes a dead letter before Nack returns. It returns nil when that is on the
+// disk: the attempt counts after a crash, too. It returns ErrStale when it was
 // somebody else's or done already.
 func (g *Group) Nack(d Delivery) error {
 	return errors.New("not implemented: step 9, attempts")

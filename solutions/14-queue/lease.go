@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"container/heap"
 	"context"
 	"fmt"
@@ -63,7 +64,8 @@ func (g *Group) deliver(l *lease, now time.Time) *Delivery {
 	l.held, l.due = true, now.Add(g.opt.Visibility)
 	heap.Fix(&g.line, l.place)
 	r := l.record
-	return &Delivery{r.Offset, r.Time, r.Key, r.Value, l.attempt}
+	// A copy: the consumer may write into it, and the record may be needed again.
+	return &Delivery{r.Offset, r.Time, bytes.Clone(r.Key), bytes.Clone(r.Value), l.attempt}
 }
 
 // failed ends an attempt at the time at. mu is held.
@@ -119,7 +121,8 @@ func (g *Group) Ack(ds ...Delivery) error {
 }
 
 // Nack says that this attempt has failed: the record comes again after Backoff,
-// or becomes a dead letter before Nack returns. It returns ErrStale when it was
+// or becomes a dead letter before Nack returns. It returns nil when that is on the
+// disk: the attempt counts after a crash, too. It returns ErrStale when it was
 // somebody else's or done already.
 func (g *Group) Nack(d Delivery) error {
 	g.mu.Lock()
@@ -192,6 +195,7 @@ func (l *Log) openDead(name string) (*Log, error) {
 	}
 	o := l.opt
 	o.RetainBytes, o.RetainAge = 0, 0
+	o.MaxPending = max(o.MaxPending, perRecord+MaxRecord)
 	return Open(filepath.Join(dir, name), o)
 }
 

@@ -46,6 +46,7 @@ func (l *Log) Append(ctx context.Context, key, value []byte) (offset int64, err 
 // order of the records, on the committer's goroutine, without a lock. While one
 // runs nothing is committed, so it must be short, and must not wait for this
 // log; to go on elsewhere, hand it over, for example with lab 03's Loop.Post.
+// What Close gives up is told by Close, before the batch that hangs.
 func (l *Log) AppendAsync(ctx context.Context, key, value []byte, done func(offset int64, err error)) error {
 	size, err := l.cost(key, value)
 	if err != nil {
