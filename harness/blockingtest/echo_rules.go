@@ -51,7 +51,8 @@ var echoRules = []spec.Rule[New]{
 			"If reading and writing are two goroutines with a queue between them, the queue needs a bound. One goroutine needs no queue.",
 			"Read, then write all of it, then read again. Nothing else.",
 		},
-		Check: slowReaderIsWaitedFor,
+		Deadline: 4 * time.Minute, // a buffer of 16 bytes is right, too: 64 MiB are eight million calls then
+		Check:    slowReaderIsWaitedFor,
 	},
 }
 
