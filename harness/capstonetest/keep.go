@@ -186,7 +186,7 @@ func (k *reader) same(all []string) error {
 }
 
 func historyHasNoGap(r *spec.Run, p Program) error {
-	const publishers, each, joiners = 2, 1000, 24
+	const publishers, each, joiners = 2, 600, 24
 	h, err := newShelf(r, p)
 	if err != nil {
 		return err

@@ -1,6 +1,10 @@
 package capstonetest
 
-import "github.com/asynclab/asynclab/harness/spec"
+import (
+	"time"
+
+	"github.com/asynclab/asynclab/harness/spec"
+)
 
 var rules = []spec.Rule[Program]{
 	{
@@ -137,20 +141,23 @@ var rules = []spec.Rule[Program]{
 	},
 	{
 		Name: "HistoryHasNoGap", Group: "history", Points: 4, Section: "Step 12: rooms that are kept",
-		Why:   "Between the end of the history and the first new message is a seam. Who joins the room too late misses what came between; who joins too early hears it twice.",
-		Hints: [3]string{"Which number did this loop deliver last, at the moment when the client joins?", "On its loop nothing is delivered while you look. Send the history up to that number and no further, then join: all that is above it will be posted to this loop.", "if end < delivered[loop] { read on from end+1 } else { send up to delivered[loop]; join; queue \"=N\" }: for that, what is kept is posted to every loop, also those without members."},
-		Check: historyHasNoGap,
+		Why:      "Between the end of the history and the first new message is a seam. Who joins the room too late misses what came between; who joins too early hears it twice.",
+		Hints:    [3]string{"Which number did this loop deliver last, at the moment when the client joins?", "On its loop nothing is delivered while you look. Send the history up to that number and no further, then join: all that is above it will be posted to this loop.", "if end < delivered[loop] { read on from end+1 } else { send up to delivered[loop]; join; queue \"=N\" }: for that, what is kept is posted to every loop, also those without members."},
+		Deadline: 3 * time.Minute,
+		Check:    historyHasNoGap,
 	},
 	{
 		Name: "HistorySurvives", Group: "history", Points: 5, Section: "Step 12: rooms that are kept",
-		Why:   "What anybody has heard is on disk, whatever happens to the process: otherwise a client asks for what comes after a number that the server never heard of, and misses what gets that number next.",
-		Hints: [3]string{"When is a message delivered: before or after it is on disk?", "After: lab 14 acknowledges when it is, and in the order of the numbers. The loop does not wait for it.", "log.Append(record, func(offset, err) { post the delivery to all loops }): the number is the offset + 1."},
-		Check: historySurvives,
+		Why:      "What anybody has heard is on disk, whatever happens to the process: otherwise a client asks for what comes after a number that the server never heard of, and misses what gets that number next.",
+		Hints:    [3]string{"When is a message delivered: before or after it is on disk?", "After: lab 14 acknowledges when it is, and in the order of the numbers. The loop does not wait for it.", "log.Append(record, func(offset, err) { post the delivery to all loops }): the number is the offset + 1."},
+		Deadline: 3 * time.Minute,
+		Check:    historySurvives,
 	},
 	{
 		Name: "HistoryWaitsForItsReader", Group: "history", Points: 2, Section: "Step 12: rooms that are kept",
-		Why:   "Eight megabytes of history do not fit into a queue of 256 KiB, and a policy that drops would drop what the client has asked for. It gets the next piece when it has taken the last one, and the room waits for nothing.",
-		Hints: [3]string{"How much of the history is in memory for one client?", "One piece: read the next when the outbox is empty again.", "after a piece: if c.out == nil, read the next one; else drain does, when it has emptied the outbox."},
-		Check: historyWaits,
+		Why:      "Eight megabytes of history do not fit into a queue of 256 KiB, and a policy that drops would drop what the client has asked for. It gets the next piece when it has taken the last one, and the room waits for nothing.",
+		Hints:    [3]string{"How much of the history is in memory for one client?", "One piece: read the next when the outbox is empty again.", "after a piece: if c.out == nil, read the next one; else drain does, when it has emptied the outbox."},
+		Deadline: 3 * time.Minute,
+		Check:    historyWaits,
 	},
 }
