@@ -126,6 +126,55 @@ func fullDisk(r *spec.Run, l lab) error {
 			return err
 		}
 	}
+	return failedCut(r, l)
+}
+
+// failedCut has the disk fail in the midst of a write, and in taking it back. The
+// log may end there or try again later; but what is left behind the last good
+// batch must not be in the way of the next ones.
+func failedCut(r *spec.Run, l lab) error {
+	d := newDisk()
+	o := Options{SegmentBytes: 400}
+	q, err := open(r, l, d, o)
+	if err != nil {
+		return err
+	}
+	if err := fill(r, l, q, 0, 2); err != nil {
+		return err
+	}
+	r.Step("2 records, SegmentBytes 400; of a batch of 1000 bytes the disk takes half, fails, and cannot cut that off either; then it works again")
+	d.change(func(o op) error {
+		if o.kind == "truncate" && o.isLog() {
+			return errIO
+		}
+		return nil
+	}, func(o op, n int) (int, error) {
+		if o.isLog() {
+			return n / 2, errIO
+		}
+		return n, nil
+	})
+	if offset, err := q.Append(r.Context(), nil, make([]byte, 1000)); err == nil {
+		return spec.Fail("Append to return the disk's error", "it returned nil and offset %d", offset)
+	}
+	d.change(nil, nil)
+	a := newAcks()
+	for i := range 2 {
+		a.done(i, int64(i), nil)
+	}
+	for i := 2; i < 20; i++ {
+		offset, err := q.Append(r.Context(), key(i), value(i))
+		a.done(i, offset, err)
+	}
+	for _, how := range []loss{process, power} {
+		again, err := open(r, l, d.after(how), o)
+		if err != nil {
+			return spec.Fail("Open to open the log: what a failed write has left is not in the way", "%s: %v", how.what, err)
+		}
+		if err := a.kept(l, again, "behind a write that could not be taken back, when "+how.what, number); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

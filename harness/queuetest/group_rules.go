@@ -1,6 +1,8 @@
 package queuetest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing/synctest"
@@ -145,7 +147,7 @@ func deliversAll(r *spec.Run, l lab) error {
 }
 
 func closeEndsGroups(r *spec.Run, l lab) error {
-	return r.Bubble(func(r *spec.Run) error {
+	err := r.Bubble(func(r *spec.Run) error {
 		d := newDisk()
 		q, err := open(r, l, d, Options{})
 		if err != nil {
@@ -181,6 +183,51 @@ func closeEndsGroups(r *spec.Run, l lab) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return closeWaitsForAck(r, l)
+}
+
+// closeWaitsForAck has the disk hang in an Ack: when Close has returned, the
+// next process may open the log, and nobody else writes there any more.
+func closeWaitsForAck(r *spec.Run, l lab) error {
+	d := newDisk()
+	q, err := open(r, l, d, Options{})
+	if err != nil {
+		return err
+	}
+	if err := fill(r, l, q, 0, 1); err != nil {
+		return err
+	}
+	g, err := q.Group("g", GroupOptions{})
+	if err != nil {
+		return spec.Fail("Group to be made", "it returned %s", l.name(err))
+	}
+	var one Delivery
+	if err := r.Call("Receive to deliver", func() (err error) { one, err = g.Receive(r.Context()); return err }); err != nil {
+		return spec.Fail("Receive to deliver", "it returned %s", l.name(err))
+	}
+	r.Step("the disk hangs in the midst of an Ack; Close; the disk goes on")
+	hold := newGate(r, func(o op) bool { return o.kind == "write" && !o.isLog() })
+	d.change(hold.before, nil)
+	ack := r.Go(func() error { return g.Ack(one) })
+	if err := r.Until("the Ack to write", func() bool { return hold.came() > 0 }); err != nil {
+		return err
+	}
+	short, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	err = r.Call("Close to return at its deadline", func() error { return q.Close(short) })
+	if err == nil {
+		return spec.Fail("Close not to return nil while an Ack writes: another process may open the log next", "it returned nil")
+	}
+	ended := r.Go(func() error { return q.Close(r.Context()) })
+	hold.open()
+	if err, late := spec.Wait(r, "Ack to return", ack); err != nil || late != nil {
+		return spec.Fail("Ack to return nil when the disk goes on", "it returned %s", l.name(errors.Join(err, late)))
+	}
+	_, late := spec.Wait(r, "the second Close to return", ended)
+	return late
 }
 
 func oneConsumer(r *spec.Run, l lab) error {
@@ -394,6 +441,7 @@ func acksAnyOrder(r *spec.Run, l lab) error {
 		if err != nil {
 			return err
 		}
+		var midway []*disk
 		r.Step("10 records are delivered; acknowledged are 7, 5, 0, 1 with 2, 9, 6; then the power goes")
 		for _, step := range []struct {
 			ack       []int
@@ -403,9 +451,16 @@ func acksAnyOrder(r *spec.Run, l lab) error {
 			for _, i := range step.ack {
 				some = append(some, ds[i])
 			}
+			d.change(func(o op) error {
+				if o.changes() && step.ack[0] == 6 {
+					midway = append(midway, d.after(process))
+				}
+				return nil
+			}, nil)
 			if err := g.Ack(some...); err != nil {
 				return spec.Fail("Ack to return nil", "it returned %s", l.name(err))
 			}
+			d.change(nil, nil)
 			if c := g.Stats().Committed; c != step.committed {
 				return spec.Fail(fmt.Sprintf("committed %d when %v was acknowledged", step.committed, step.ack), "Stats says %d", c)
 			}
@@ -458,6 +513,49 @@ func acksAnyOrder(r *spec.Run, l lab) error {
 		if err != nil {
 			return spec.Fail("Group to find its group", "it returned %s", l.name(err))
 		}
-		return nothing(r, l, g3, "all was acknowledged before the restart")
+		if err := nothing(r, l, g3, "all was acknowledged before the restart"); err != nil {
+			return err
+		}
+		return leftBehind(r, l, midway)
 	})
+}
+
+// leftBehind goes on from crashes in the midst of an Ack, which may have left a
+// file that nobody has finished: the next ones are shorter.
+func leftBehind(r *spec.Run, l lab, crashed []*disk) error {
+	r.Step("the process is killed before each change of the disk during an Ack; the next one acknowledges all")
+	for _, d := range crashed {
+		q, err := open(r, l, d, Options{})
+		if err != nil {
+			return err
+		}
+		g, err := q.Group("g", GroupOptions{})
+		if err != nil {
+			return spec.Fail("Group to find its group after a crash in the midst of an Ack", "it returned %s", l.name(err))
+		}
+		var left []Delivery
+		for len(left) == 0 || left[len(left)-1].Offset < 8 { // 3, 4, perhaps 6, and 8
+			one, err := receive(r, l, g)
+			if err != nil {
+				return err
+			}
+			left = append(left, one)
+		}
+		if err := g.Ack(left...); err != nil {
+			return spec.Fail("Ack to return nil after a crash in the midst of another", "it returned %s", l.name(err))
+		}
+		end(q, d)
+		after := d.after(power)
+		if q, err = l.Open(logDir, Options{FS: after}); err != nil {
+			return spec.Fail("Open to open the log: a crash in the midst of an Ack, then all was acknowledged, then the power went", "it returned %v", err)
+		}
+		if g, err = q.Group("g", GroupOptions{}); err != nil {
+			return spec.Fail("Group to find its group: a crash in the midst of an Ack, then all was acknowledged, then the power went", "it returned %s", l.name(err))
+		}
+		if err := nothing(r, l, g, "all was acknowledged after a crash"); err != nil {
+			return err
+		}
+		end(q, after)
+	}
+	return nil
 }

@@ -264,7 +264,7 @@ func inFlight(r *spec.Run, l lab) error {
 		if err := fill(r, l, q, 0, 10); err != nil {
 			return err
 		}
-		g, err := q.Group("g", GroupOptions{MaxInFlight: 4, Visibility: time.Hour})
+		g, err := q.Group("g", GroupOptions{MaxInFlight: 4, Visibility: time.Hour, Backoff: time.Hour, MaxBackoff: time.Hour})
 		if err != nil {
 			return spec.Fail("Group to be made", "it returned %s", l.name(err))
 		}
@@ -295,7 +295,17 @@ func inFlight(r *spec.Run, l lab) error {
 		default:
 			return spec.Fail("a Receive that waits to get a record when another is done", "it still waits")
 		}
-		return nothing(r, l, g, "4 records are in flight")
+		if err := nothing(r, l, g, "4 records are in flight"); err != nil {
+			return err
+		}
+		r.Step("one fails, and waits an hour for its next attempt")
+		if err := g.Nack(ds[3]); err != nil {
+			return spec.Fail("Nack to return nil", "it returned %s", l.name(err))
+		}
+		if s := g.Stats(); s.InFlight != 4 {
+			return spec.Fail("Stats to tell of 4 in flight: what waits for its next attempt is not done", "it is %+v", s)
+		}
+		return nothing(r, l, g, "3 records are with consumers, one waits for its next attempt, and MaxInFlight is 4")
 	})
 }
 
@@ -348,8 +358,52 @@ func deadLetters(r *spec.Run, l lab) error {
 				return err
 			}
 		}
+		if err := attemptsCount(r, l); err != nil {
+			return err
+		}
 		return largeDead(r, l)
 	})
+}
+
+// attemptsCount has the power go behind each Nack.
+func attemptsCount(r *spec.Run, l lab) error {
+	r.Step("MaxAttempts 3: a record gets Nack three times, and the power goes after each")
+	d := newDisk()
+	for attempt := 1; attempt <= 4; attempt++ {
+		q, err := open(r, l, d, Options{})
+		if err != nil {
+			return err
+		}
+		if attempt == 1 {
+			if err := fill(r, l, q, 0, 1); err != nil {
+				return err
+			}
+		}
+		g, err := q.Group("g", GroupOptions{MaxAttempts: 3})
+		if err != nil {
+			return spec.Fail("Group to find its group", "it returned %s", l.name(err))
+		}
+		if attempt == 4 {
+			if err := nothing(r, l, g, "three attempts have failed, before a restart each"); err != nil {
+				return err
+			}
+			dead, err := everything(g.Dead(), 0)
+			if err != nil {
+				return spec.Fail("to read the dead letters", "Read returned %s", l.name(err))
+			}
+			return same(dead, "as a dead letter after three attempts in three processes", 0, 1)
+		}
+		one, err := gets(r, l, g, 0, attempt)
+		if err != nil {
+			return fmt.Errorf("a Nack that has returned nil counts, after a loss of power too: %w", err)
+		}
+		if err := g.Nack(one); err != nil {
+			return spec.Fail("Nack to return nil", "it returned %s", l.name(err))
+		}
+		end(q, d)
+		d = d.after(power)
+	}
+	return nil
 }
 
 // largeDead has a record die that is larger than the log takes now: it was

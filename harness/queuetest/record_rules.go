@@ -122,6 +122,14 @@ func readsBack(r *spec.Run, l lab) error {
 				return spec.Fail("the time at which the record was written", "record %d has %v, and it is %v", i, at, time.Now())
 			}
 		}
+		for i := range all {
+			all[i].Key, all[i].Value = append(all[i].Key, "more"...), append(all[i].Value, "more"...)
+		}
+		for i, g := range given {
+			if got := all[i]; string(got.Key) != string(g.Key)+"more" || string(got.Value) != string(g.Value)+"more" {
+				return spec.Fail("the records to be the reader's, each by itself", "append to a Key or Value has written into another: record %d has changed", i)
+			}
+		}
 		return nil
 	}
 	if err := compare(q, "at once"); err != nil {

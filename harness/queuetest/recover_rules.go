@@ -360,6 +360,7 @@ func damagedSegment(r *spec.Run, l lab) error {
 		{"its last byte is missing", func(p []byte) []byte { return p[:last-1] }},
 		{"its last batch is missing", func(p []byte) []byte { return p[:ends[len(ends)-2]] }},
 		{"it is empty", func(p []byte) []byte { return nil }},
+		{"it is a copy of the first segment", func([]byte) []byte { return d.content(files[0]) }},
 	} {
 		hurt := d.after(process)
 		hurt.put(file, change.of(d.content(file)))

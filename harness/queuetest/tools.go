@@ -133,7 +133,11 @@ func everything(q judged, from int64) ([]Record, error) {
 			return all, nil
 		}
 		all = append(all, some...)
-		from = some[len(some)-1].Offset + 1
+		next := some[len(some)-1].Offset + 1
+		if next <= from {
+			return all, spec.Fail(fmt.Sprintf("Read(%d) to return records from there on", from), "they end with offset %d", next-1)
+		}
+		from = next
 	}
 }
 

@@ -116,6 +116,11 @@ func (f fault) split(p []byte) (all []Record, err error) {
 		if k < 0 || v < 0 || k+v > len(rest) {
 			return all, io.ErrUnexpectedEOF
 		}
+		if f.is("a key runs on into its value") {
+			all = append(all, Record{base + int64(i), at, rest[:k], rest[k : k+v]})
+			rest = rest[k+v:]
+			continue
+		}
 		all = append(all, Record{base + int64(i), at, append([]byte(nil), rest[:k]...), append([]byte(nil), rest[k:k+v]...)})
 		rest = rest[k+v:]
 	}
@@ -256,7 +261,7 @@ func (v *variant) failedWrite(f *vfile, all []vrecord, err error) error {
 	case v.is("a full disk is the end"):
 		return fmt.Errorf("%w: %w", errFailed, err)
 	}
-	if failed := f.file.Truncate(f.size); failed != nil {
+	if failed := f.file.Truncate(f.size); failed != nil && !v.is("hopes that it was cut off") {
 		return fmt.Errorf("%w: %w", errFailed, errors.Join(err, failed))
 	}
 	return err

@@ -570,6 +570,13 @@ func (v *variant) Close(ctx context.Context) error {
 	}
 	v.mu.Unlock()
 	for _, g := range groups {
+		if !v.is("Close leaves those in Ack") {
+			g.settled(ctx)
+			if err := ctx.Err(); err != nil {
+				v.mu.Lock()
+				return err
+			}
+		}
 		g.dead.Close(ctx)
 	}
 	v.mu.Lock()
