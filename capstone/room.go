@@ -62,6 +62,17 @@ func (rs *rooms) leave(c *client) {
 	// step 3
 }
 
+// current is the room that has r's name now, or r where none has: a room ends with
+// its last member, and the next one who comes begins another. Any goroutine.
+func (rs *rooms) current(r *room) *room {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if now := rs.byName[r.name]; now != nil {
+		return now
+	}
+	return r
+}
+
 func (rs *rooms) len() int {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()

@@ -22,7 +22,7 @@ import (
 // (lab 08), which puts it in order (lab 07) and posts it to the loops.
 type senders struct {
 	server  *Server // immutable
-	streams *partition.Partition[numbered, stream]
+	streams *partition.Partition[numbered, *stream]
 	posts   chan struct{}   // bounds what is posted to the loops and not delivered
 	gone    context.Context // ends when the loops have ended, and nothing posted runs
 	ended   context.CancelFunc
@@ -45,7 +45,8 @@ type numbered struct {
 }
 
 // stream is what one sender sends to one room. It belongs to its partition's
-// goroutine.
+// goroutine. The key's state is a pointer to it: a state may move between two
+// messages (lab 08), and the buffer's callbacks must find what they write to.
 type stream struct {
 	order *ordering.Buffer[numbered]
 	bytes int        // that wait in order
@@ -57,7 +58,7 @@ func newSenders(s *Server) (*senders, error) {
 	ss := &senders{server: s, posts: make(chan struct{}, maxPosts)}
 	ss.gone, ss.ended = context.WithCancel(context.Background())
 	var err error
-	ss.streams, err = partition.New(partition.Options[numbered, stream]{
+	ss.streams, err = partition.New(partition.Options[numbered, *stream]{
 		Handle: ss.handle, OnEvict: ss.forget,
 		IdleAfter: senderIdle, MaxKeys: max(s.config.MaxConns, 1<<10),
 	})
@@ -91,12 +92,12 @@ func (c *client) publishNumbered(text bool, payload []byte) {
 // handle takes one message of the stream key. The first one of a stream that is
 // not known begins it: at 1, or, where it is further than the window from there,
 // at its own number.
-func (ss *senders) handle(key string, st *stream, m numbered) {
+func (ss *senders) handle(key string, state **stream, m numbered) {
 	// step 8
 }
 
-func (ss *senders) begin(st *stream, first uint32) bool {
-	return false // step 8
+func (ss *senders) begin(first uint32) *stream {
+	return nil // step 8
 }
 
 // take puts m into its place. A sender may have as much waiting as a client: but
@@ -108,6 +109,9 @@ func (ss *senders) take(st *stream, now time.Duration, m numbered) {
 // post gives what is in order to every loop that has members, in that order: what
 // is posted to a loop runs there in the order of the posts. It waits while too
 // much is on its way; then the partition's queue fills, and refuses.
+//
+// What has waited may have come for a room that has ended since, with its last
+// member: the one that has its name now is meant (rooms.current).
 func (ss *senders) post(st *stream) {
 	// step 8
 }
@@ -133,6 +137,6 @@ func (ss *senders) ring(key string) {
 
 // forget is called when a stream was idle for long, had to make room for others,
 // or the server ends.
-func (ss *senders) forget(_ string, st *stream) {
+func (ss *senders) forget(_ string, state **stream) {
 	// step 8
 }

@@ -127,8 +127,57 @@ func everybodyHears(r *spec.Run, p Program) error {
 	if err := expect(c, "c, who hears nothing of the other room,", "elsewhere"); err != nil {
 		return err
 	}
+	if err := s.comeAndGo(a, b, c); err != nil {
+		return err
+	}
 	_, err = swarm(s, load.Config{Conns: 60, Rooms: 3, Publishers: 2, Depth: 4, Warmup: 50 * time.Millisecond, Window: time.Second})
 	return err
+}
+
+// comeAndGo has members leave a room of a, b and c's server, from its beginning
+// and from its end, and one join in between: who stays must go on hearing.
+func (s *running) comeAndGo(before ...*websocket.Conn) error {
+	s.r.Step("a room of three: the first leaves, a fourth joins, the third leaves; then the second speaks")
+	for _, c := range before {
+		c.Close()
+	}
+	if err := s.members(0); err != nil {
+		return err
+	}
+	first, err1 := s.dial("/room/three")
+	second, err2 := s.dial("/room/three")
+	third, err3 := s.dial("/room/three")
+	if err := firstError(err1, err2, err3); err != nil {
+		return err
+	}
+	first.Close()
+	if err := s.members(2); err != nil {
+		return err
+	}
+	fourth, err := s.dial("/room/three")
+	if err != nil {
+		return err
+	}
+	third.Close()
+	if err := s.members(2); err != nil {
+		return err
+	}
+	err = firstError(say(second, "still here"),
+		expect(second, "the second, after others have left,", "still here"),
+		expect(fourth, "the fourth, after others have left,", "still here"))
+	if err != nil {
+		return err
+	}
+	second.Close()
+	fourth.Close()
+	return s.members(0)
+}
+
+// members waits until so many clients are left, and no room when it is none.
+func (s *running) members(n int64) error {
+	return s.until(fmt.Sprintf("%d members to be left, and rooms to end with their last", n), func(d stats) bool {
+		return d.Connections == n && (n > 0 || d.Rooms == 0)
+	})
 }
 
 func orderAcrossLoops(r *spec.Run, p Program) error {
@@ -299,6 +348,41 @@ func dropsTheNewest(r *spec.Run, p Program) error {
 			return spec.Fail("what was kept to be without a hole", "number %d came in place of %d", n, i)
 		}
 	}
+	return lastWordFits(r, p)
+}
+
+// lastWordFits ends the server while a client's queue is full of what is kept.
+func lastWordFits(r *spec.Run, p Program) error {
+	s, err := start(r, p, "-queue-bytes", "131072", "-slow", "drop-newest", "-drain", "40s", "-close-timeout", "40s")
+	if err != nil {
+		return err
+	}
+	slow, err := silent(s, "x")
+	if err != nil {
+		return err
+	}
+	if _, err := flood(s, "x", func(d stats) bool { return d.Drops.Newest > 200 }); err != nil {
+		return err
+	}
+	// What is left of its queue is less than the next smaller size needs, and in the
+	// end less than a close frame does.
+	filler, err := s.dial("/room/x")
+	if err != nil {
+		return err
+	}
+	for size := bulk; size > 0; size /= 2 {
+		text := strings.Repeat(".", size)
+		if err := firstError(say(filler, text), expect(filler, "the others of a room with a slow member", text)); err != nil {
+			return err
+		}
+	}
+	r.Step("SIGTERM while the slow one's queue is full; then it reads")
+	if err := s.terminate(); err != nil {
+		return err
+	}
+	if code, err := closeCode(slow); err != nil || code != 1001 {
+		return spec.Fail("1001 for a slow client: the last word gets past a full queue", "%d %v", code, err)
+	}
 	return nil
 }
 
@@ -321,7 +405,7 @@ func disconnectsTheSlow(r *spec.Run, p Program) error {
 	if err != nil {
 		return err
 	}
-	if _, err := flood(s, "x", func(d stats) bool { return d.Drops.Disconnected > 0 }); err != nil {
+	if _, err := flood(s, "x", func(d stats) bool { return d.Drops.Disconnected > 16 /* the queues of both */ }); err != nil {
 		return err
 	}
 	r.Step("now one of two slow clients reads; the other never does")
@@ -421,8 +505,8 @@ func limitsConnections(r *spec.Run, p Program) error {
 			return err
 		}
 	}
-	if status, err := s.status("/echo"); err != nil || status != 503 {
-		return spec.Fail("status 503 for the fourth of 3", "%d %v", status, err)
+	if err := s.refuses("status 503 for the fourth of 3", 503, 3); err != nil {
+		return err
 	}
 	first.Close()
 	if err := s.freePlace(); err != nil {
@@ -440,8 +524,8 @@ func limitsConnections(r *spec.Run, p Program) error {
 	if _, err := s.dial("/echo"); err != nil {
 		return err
 	}
-	if status, err := s.status("/echo"); err != nil || status != 429 {
-		return spec.Fail("status 429 for the third of 2 from one address", "%d %v", status, err)
+	if err := s.refuses("status 429 for the third of 2 from one address", 429, 2); err != nil {
+		return err
 	}
 	first.Close()
 	if err := s.freePlace(); err != nil {
@@ -459,6 +543,20 @@ func limitsConnections(r *spec.Run, p Program) error {
 		return spec.Fail("status 429 for the second client, at a rate of one in 1,000 s", "%d %v", status, err)
 	}
 	return s.until("the refusal to be counted", func(d stats) bool { return d.Refused.Rate == 1 })
+}
+
+// refuses has some clients come one after the other, each when the one before has
+// gone: who was refused took no place, and must not give one back.
+func (s *running) refuses(want string, status int, inside int64) error {
+	for range 3 {
+		if got, err := s.status("/echo"); err != nil || got != status {
+			return spec.Fail(want, "%d %v", got, err)
+		}
+		if err := s.until("who was refused to be gone", func(d stats) bool { return d.Connections == inside }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // freePlace waits until a client is let in again.

@@ -31,8 +31,10 @@ type speaker struct {
 	code  chan int // how it was closed, 0 for without a word
 }
 
-func (s *stage) speaker(name string) (*speaker, error) {
-	c, err := s.dial("/room/x?sender=" + name)
+func (s *stage) speaker(name string) (*speaker, error) { return s.speakerIn("x", name) }
+
+func (s *stage) speakerIn(room, name string) (*speaker, error) {
+	c, err := s.dial("/room/" + room + "?sender=" + name)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +106,32 @@ func numbersKeepOrder(r *spec.Run, p Program) error {
 	if err := s.until("2 messages to be counted as repeated", func(d stats) bool { return d.Numbered.Repeated == 2 }); err != nil {
 		return err
 	}
+	if err := s.alone(); err != nil {
+		return err
+	}
 	return s.shuffled()
+}
+
+// alone has a message wait for a number while its room ends and begins again.
+func (s *stage) alone() error {
+	s.r.Step("a sender is alone in its room: 2 comes, and its connection ends; then it comes again, and sends 1")
+	k, err := s.speakerIn("alone", "me")
+	if err != nil {
+		return err
+	}
+	if err := s.say(k, "2 two"); err != nil {
+		return err
+	}
+	k.Close()
+	if err := s.until("a room without members to end", func(d stats) bool { return d.Rooms == 1 }); err != nil {
+		return err
+	}
+	again, err := s.dial("/room/alone?sender=me")
+	if err != nil {
+		return err
+	}
+	const who = "a sender whose room had ended meanwhile"
+	return firstError(say(again, "1 one"), expect(again, who, "1 one"), expect(again, who, "2 two"))
 }
 
 // shuffled sends many messages of one sender over several connections at once.
@@ -162,6 +189,10 @@ func gapsEnd(r *spec.Run, p Program) error {
 		return err
 	}
 	if err := s.until("a message too far ahead to be dropped and counted", func(d stats) bool { return d.Drops.Unordered == 1 }); err != nil {
+		return err
+	}
+	r.Step("then 5, and 4 never comes either")
+	if err := firstError(s.say(a, "5 five"), s.hears("5 five")); err != nil {
 		return err
 	}
 	r.Step("then a message without a number")

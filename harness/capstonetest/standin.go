@@ -234,6 +234,9 @@ func (s *standin) admit(host string) int {
 		return http.StatusTooManyRequests
 	case len(s.clients) >= s.maxConns && s.fault != "no limit of connections":
 		s.refusedTotal.Add(1)
+		if s.fault == "who was refused gives back a place" {
+			s.maxConns++
+		}
 		return http.StatusServiceUnavailable
 	}
 	s.tokens--
@@ -304,6 +307,9 @@ func (s *standin) enter(g *guest, host string) {
 }
 
 func (s *standin) leave(g *guest, host string) {
+	if s.fault == "a gap ends with its room" {
+		s.dropFlows(g.room)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fault != "counts nobody out" {
@@ -312,6 +318,12 @@ func (s *standin) leave(g *guest, host string) {
 	}
 	if delete(s.rooms[g.room], g); len(s.rooms[g.room]) == 0 {
 		delete(s.rooms, g.room)
+	}
+	if s.fault == "who leaves takes another along" {
+		for other := range s.rooms[g.room] {
+			delete(s.rooms[g.room], other)
+			break
+		}
 	}
 }
 
@@ -389,7 +401,7 @@ func (s *standin) publish(from *guest, it item) {
 func (g *guest) put(s *standin, it item, last bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.bytes+len(it.payload)+14 > s.queueBytes && !last && s.fault != "no bound on queues" {
+	if g.bytes+len(it.payload)+14 > s.queueBytes && (!last || s.fault == "the last word finds no room") && s.fault != "no bound on queues" {
 		count := s.fault != "drops are not counted"
 		switch {
 		case s.fault == "always drops the oldest" && len(g.queue) > 0:
@@ -403,7 +415,11 @@ func (g *guest) put(s *standin, it item, last bool) {
 			return
 		case s.slow == "disconnect" && s.fault != "never disconnects":
 			if count {
-				s.disconnected.Add(int64(len(g.queue)) + 1)
+				n := len(g.queue) + 1
+				if s.fault == "counts one for a queue" {
+					n = min(1, n/3) // and nothing when only the last word waits
+				}
+				s.disconnected.Add(int64(n))
 			}
 			g.queue, g.bytes = []item{{websocket.CloseMessage, websocket.FormatCloseMessage(1008, "too slow")}}, 0
 			time.AfterFunc(s.closeTimeout, g.end)

@@ -91,7 +91,7 @@ func (s *standin) flow(room string, f *flow) {
 	if f.alarm != nil {
 		f.alarm.Stop()
 	}
-	if len(f.waiting) > 0 && s.fault != "a gap waits for ever" {
+	if len(f.waiting) > 0 && s.fault != "a gap waits for ever" && !(s.fault == "only the first gap ends" && s.lost.Load() > 0) {
 		f.alarm = time.AfterFunc(s.gap, func() {
 			s.flowsMu.Lock()
 			defer s.flowsMu.Unlock()
@@ -114,6 +114,23 @@ func (s *standin) skip(room string, f *flow) {
 	}
 	f.next = first
 	s.flow(room, f)
+}
+
+// dropFlows forgets what waits for a number in a room that ends with its last
+// member.
+func (s *standin) dropFlows(room string) {
+	s.flowsMu.Lock()
+	defer s.flowsMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.rooms[room]) > 1 {
+		return
+	}
+	for key, f := range s.flows {
+		if name, _, _ := bytes.Cut([]byte(key), []byte("/")); string(name) == room {
+			clear(f.waiting)
+		}
+	}
 }
 
 // endFlows publishes what waits, when the server ends.

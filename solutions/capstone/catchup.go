@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"time"
 
 	queue "github.com/asynclab/asynclab/solutions/14-queue"
 )
@@ -45,7 +46,7 @@ func sinceOf(query string) (since int64, ok bool) {
 func (c *client) joinKept(b *book, since int64) {
 	c.room, c.seat = b.room, noSeat
 	delivered := b.lines[c.shard.index].delivered.Load()
-	if since < 0 || since > delivered {
+	if since < 0 || since > b.written.Load() {
 		since = delivered
 	}
 	first, _ := b.log.Bounds()
@@ -65,7 +66,18 @@ func (c *client) catchUp() {
 	if need.waits = c.out != nil; need.waits {
 		return // drain goes on; as a member it could lose what waits there
 	}
-	if need.next > b.lines[sh.index].delivered.Load() {
+	delivered := b.lines[sh.index].delivered.Load()
+	if need.next > delivered+1 { // it has heard on another loop what is on its way to this one
+		time.AfterFunc(time.Millisecond, func() {
+			sh.server.reactor.Post(sh.index, func() {
+				if sh.behind[c] == need {
+					c.catchUp()
+				}
+			})
+		})
+		return
+	}
+	if need.next > delivered {
 		delete(sh.behind, c)
 		c.ws.Send(true, fmt.Appendf(nil, "=%d", need.next-1))
 		c.room.seat(c)

@@ -65,8 +65,9 @@ func (s *Server) onConn(rc *reactor.Conn) {
 func onData(rc *reactor.Conn, data []byte) (consumed int) {
 	c := rc.Value().(*client)
 	c.heard = c.shard.ticks
-	c.shard.counts.bytesIn.Add(int64(len(data)))
-	return c.ws.Data(data)
+	consumed = c.ws.Data(data)
+	c.shard.counts.bytesIn.Add(int64(consumed)) // the rest is shown again
+	return consumed
 }
 
 func (s *Server) onGone(rc *reactor.Conn, err error) {

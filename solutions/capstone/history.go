@@ -184,6 +184,7 @@ func appendNumbered(dst []byte, number int64, record []byte) []byte {
 // loop knows by that what it has delivered. One post takes all that has come
 // until it runs.
 func (b *book) acknowledged(number int64, d delivery) {
+	b.written.Store(number) // before anybody can hear it, and ask for what comes after it
 	shards := b.history.server.shards
 	d.frame.Retain(len(shards))
 	for i, sh := range shards {
@@ -198,7 +199,6 @@ func (b *book) acknowledged(number int64, d delivery) {
 		}
 	}
 	d.frame.Release()
-	b.written.Store(number)
 }
 
 // deliver gives what is ready to the members on sh's loop.

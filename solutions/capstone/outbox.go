@@ -90,6 +90,9 @@ func (c *client) write(p []byte) (waits bool, err error) {
 // many of them will arrive. Who has something waiting gets each by itself, for
 // it may have to be dropped by itself.
 func (c *client) queueBurst(burst []byte, batch []delivery) (n int64) {
+	if c.phase != present {
+		return 0 // behind a close frame nothing is sent (RFC 6455, 5.5.1)
+	}
 	if c.out == nil {
 		_, err := c.conn.WriteNow(burst)
 		if err == nil {
@@ -111,6 +114,10 @@ func (c *client) push(frame *pooling.Buffer) error {
 	counts := &c.shard.counts
 	frame.Retain(1)
 	err := c.out.frames.TrySend(backpressure.Normal, frame)
+	for err != nil && c.phase == leaving && c.out.pop(c.shard) { // our last word gets past a full queue
+		counts.dropOldest.Add(1)
+		err = c.out.frames.TrySend(backpressure.Normal, frame)
+	}
 	if err == nil {
 		counts.queued.Add(int64(len(frame.Bytes())))
 		return nil

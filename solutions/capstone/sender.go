@@ -23,7 +23,7 @@ import (
 // (lab 08), which puts it in order (lab 07) and posts it to the loops.
 type senders struct {
 	server  *Server // immutable
-	streams *partition.Partition[numbered, stream]
+	streams *partition.Partition[numbered, *stream]
 	posts   chan struct{}   // bounds what is posted to the loops and not delivered
 	gone    context.Context // ends when the loops have ended, and nothing posted runs
 	ended   context.CancelFunc
@@ -46,7 +46,8 @@ type numbered struct {
 }
 
 // stream is what one sender sends to one room. It belongs to its partition's
-// goroutine.
+// goroutine. The key's state is a pointer to it: a state may move between two
+// messages (lab 08), and the buffer's callbacks must find what they write to.
 type stream struct {
 	order *ordering.Buffer[numbered]
 	bytes int        // that wait in order
@@ -58,7 +59,7 @@ func newSenders(s *Server) (*senders, error) {
 	ss := &senders{server: s, posts: make(chan struct{}, maxPosts)}
 	ss.gone, ss.ended = context.WithCancel(context.Background())
 	var err error
-	ss.streams, err = partition.New(partition.Options[numbered, stream]{
+	ss.streams, err = partition.New(partition.Options[numbered, *stream]{
 		Handle: ss.handle, OnEvict: ss.forget,
 		IdleAfter: senderIdle, MaxKeys: max(s.config.MaxConns, 1<<10),
 	})
@@ -109,11 +110,15 @@ func (c *client) publishNumbered(text bool, payload []byte) {
 // handle takes one message of the stream key. The first one of a stream that is
 // not known begins it: at 1, or, where it is further than the window from there,
 // at its own number.
-func (ss *senders) handle(key string, st *stream, m numbered) {
+func (ss *senders) handle(key string, state **stream, m numbered) {
 	now := time.Since(ss.server.began)
-	if st.order == nil && (m.alarm || !ss.begin(st, m.seq)) {
-		return // an alarm for what was forgotten meanwhile
+	if *state == nil {
+		if m.alarm {
+			return // for what was forgotten meanwhile
+		}
+		*state = ss.begin(m.seq)
 	}
+	st := *state
 	if m.alarm {
 		st.alarm = false
 		st.order.Advance(now)
@@ -124,12 +129,12 @@ func (ss *senders) handle(key string, st *stream, m numbered) {
 	ss.setAlarm(key, st, now)
 }
 
-func (ss *senders) begin(st *stream, first uint32) bool {
+func (ss *senders) begin(first uint32) *stream {
 	if first <= senderWindow {
 		first = 1
 	}
-	var err error
-	st.order, err = ordering.New(ordering.Options[numbered]{
+	st := &stream{}
+	st.order, _ = ordering.New(ordering.Options[numbered]{
 		First: first, Window: senderWindow, GapTimeout: ss.server.config.GapTimeout,
 		Deliver: func(_ uint32, m numbered) bool {
 			st.bytes -= len(m.frame.Bytes())
@@ -137,8 +142,8 @@ func (ss *senders) begin(st *stream, first uint32) bool {
 			return true
 		},
 		Lost: func(_ uint32, n int) { ss.lost.Add(int64(n)) },
-	})
-	return err == nil
+	}) // an error would be one of ours: Config.check knows the bounds of GapTimeout
+	return st
 }
 
 // take puts m into its place. A sender may have as much waiting as a client: but
@@ -167,12 +172,22 @@ func (ss *senders) take(st *stream, now time.Duration, m numbered) {
 // post gives what is in order to every loop that has members, in that order: what
 // is posted to a loop runs there in the order of the posts. It waits while too
 // much is on its way; then the partition's queue fills, and refuses.
+//
+// What has waited may have come for a room that has ended since, with its last
+// member: the one that has its name now is meant (rooms.current).
 func (ss *senders) post(st *stream) {
 	batch := st.ready
 	st.ready = nil // the loops' now
-	if len(batch) > 0 && batch[0].room.book != nil {
-		batch[0].room.book.publishInOrder(ss.gone, batch)
+	if len(batch) == 0 {
 		return
+	}
+	if b := batch[0].room.book; b != nil {
+		b.publishInOrder(ss.gone, batch)
+		return
+	}
+	room := ss.server.rooms.current(batch[0].room)
+	for i := range batch {
+		batch[i].room = room
 	}
 	defer release(batch)
 	for i, sh := range ss.server.shards {
@@ -224,8 +239,8 @@ func (ss *senders) ring(key string) {
 
 // forget is called when a stream was idle for long, had to make room for others,
 // or the server ends.
-func (ss *senders) forget(_ string, st *stream) {
-	if st.order != nil {
+func (ss *senders) forget(_ string, state **stream) {
+	if st := *state; st != nil {
 		st.order.Close()
 		ss.post(st)
 	}
