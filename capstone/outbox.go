@@ -71,8 +71,9 @@ func (c *client) queueBurst(burst []byte, batch []delivery) (n int64) {
 	return 0 // step 5
 }
 
-// push appends frame to what waits, which owns it from there on. Where there is
-// no room, lab 05 has made some (drop-oldest), or the policy is ours to carry out.
+// push appends frame to what waits, which becomes one more owner of it; the
+// caller's ownership stays the caller's. Where there is no room, lab 05 has made
+// some (drop-oldest), or the policy is ours to carry out; but our last word gets in.
 func (c *client) push(frame *pooling.Buffer) error {
 	return errors.New("not implemented: step 5")
 }
