@@ -14,7 +14,7 @@ type Future struct {
 	keyed bool
 
 	mu   sync.Mutex // guards the following
-	done bool
+	done bool // with it, err does not change any more
 	told bool // done, and all callbacks have been posted: nobody can pass them
 	err  error
 	end  chan struct{} // closed with done; nil while nobody waits
@@ -44,10 +44,12 @@ func (f *Future) Wait(ctx context.Context) error {
 	}
 	end := f.end
 	f.mu.Unlock()
+	if ctx.Done() == nil { // never: a receive costs less than a select
+		<-end
+		return f.err
+	}
 	select {
 	case <-end:
-		f.mu.Lock()
-		defer f.mu.Unlock()
 		return f.err
 	case <-ctx.Done():
 		return ctx.Err()
