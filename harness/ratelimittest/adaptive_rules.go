@@ -200,7 +200,20 @@ func oneSample(r *spec.Run, l lab) error {
 		c.after(200 * ms)
 		few.Observe(ms)
 	}
-	return near("after 40 samples, one of which comes after 20, the rate to be", 501, few.Rate())
+	if err := near("after 40 samples, one of which comes after 20, the rate to be", 501, few.Rate()); err != nil {
+		return err
+	}
+	r.Step("a window of 20 samples, which is enough")
+	exact, err := l.Adaptive(AdaptiveOptions{Min: 10, Max: 1000, Start: 500, Burst: 1, Target: 10 * ms, Increase: 1, Now: c.now})
+	if err != nil {
+		return err
+	}
+	for range 20 {
+		exact.Observe(ms)
+	}
+	c.after(sec)
+	exact.Observe(ms)
+	return near("at the first sample after that window the rate to be", 501, exact.Rate())
 }
 
 func noDrift(r *spec.Run, l lab) error {
@@ -235,6 +248,7 @@ func oddSamples(r *spec.Run, l lab) error {
 		func(o *AdaptiveOptions) { o.Decrease = math.NaN() }, func(o *AdaptiveOptions) { o.Increase = -1 }, func(o *AdaptiveOptions) { o.Increase = math.NaN() },
 		func(o *AdaptiveOptions) { o.Quantile = 1.5 }, func(o *AdaptiveOptions) { o.Quantile = math.NaN() }, func(o *AdaptiveOptions) { o.Burst = 0 },
 		func(o *AdaptiveOptions) { o.Window = -1 }, func(o *AdaptiveOptions) { o.MinSamples = -1 },
+		func(o *AdaptiveOptions) { o.Burst = 30_000_000 }, // 35 days at Min
 	} {
 		o := good
 		spoil(&o)

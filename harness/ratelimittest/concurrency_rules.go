@@ -101,14 +101,14 @@ func queueLowers(r *spec.Run, l lab) error {
 	settle := func(when string, base time.Duration, capacity, low, high int) error {
 		r.Step("%s: a server that works on %d at a time, %v each", when, capacity, base)
 		for range 2000 {
-			batch(c, base, capacity, 1000, true)
+			batch(c, base, capacity, 200, true)
 		}
 		n := c.Limit()
 		for range 8 { // it may be halved just now, to measure base
 			if n = c.Limit(); n >= low {
 				break
 			}
-			batch(c, base, capacity, 1000, true)
+			batch(c, base, capacity, 200, true)
 		}
 		if n < low || n > high {
 			return spec.Fail(fmt.Sprintf("%s: a limit between %d and %d", when, low, high), "it is %d", n)
@@ -123,7 +123,7 @@ func queueLowers(r *spec.Run, l lab) error {
 	before := c.Limit()
 	r.Step("a window in which one has failed")
 	for range 40 {
-		batch(c, 10*ms, 20, 1000, false)
+		batch(c, 10*ms, 20, 200, false)
 		if c.Limit() < before {
 			break
 		}
@@ -144,7 +144,138 @@ func queueLowers(r *spec.Run, l lab) error {
 	if err != nil {
 		return err
 	}
-	return stays(fresh, "limit after windows without a measurement", func() { batch(fresh, 0, 20, 1000, true) })
+	if err := stays(fresh, "limit after windows without a measurement", func() { batch(fresh, 0, 20, 50, true) }); err != nil {
+		return err
+	}
+	for _, check := range []func(*spec.Run, lab) error{windowsAre16, limitIsBounded, baseIsFound, oddLatencies} {
+		if err := check(r, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// windowsAre16 counts the requests before the first decision.
+func windowsAre16(r *spec.Run, l lab) error {
+	c, err := l.Concurrency(ConcurrencyOptions{Min: 2, Start: 2, Max: 1000})
+	if err != nil {
+		return err
+	}
+	r.Step("a limit of 2, and a server that is never busy: 15 requests are no window")
+	for range 7 {
+		batch(c, 10*ms, 1000, 2, true)
+	}
+	batch(c, 10*ms, 1000, 1, false)
+	if err := want("limit after 15 requests, one of which has failed", 2, c.Limit()); err != nil {
+		return err
+	}
+	r.Step("400 more: a decision for each window of 16, or more")
+	for range 200 {
+		batch(c, 10*ms, 1000, 2, true)
+	}
+	if n := c.Limit(); n > 2+400/16 {
+		return spec.Fail("one more in a window of at least 16: at most 27 after 400 requests", "it is %d", n)
+	}
+	return nil
+}
+
+func limitIsBounded(r *spec.Run, l lab) error {
+	c, err := l.Concurrency(ConcurrencyOptions{Min: 5, Start: 7, Max: 10})
+	if err != nil {
+		return err
+	}
+	r.Step("Min 5, Max 10: a server that is never busy, then one where all fail")
+	most := 0
+	for range 1000 {
+		batch(c, 10*ms, 1000, 50, true)
+		most = max(most, c.Limit())
+	}
+	if most != 10 {
+		return spec.Fail("the limit to rise to 10, and not beyond", "the highest was %d", most)
+	}
+	least := most
+	for range 1000 {
+		batch(c, 10*ms, 1000, 50, false)
+		least = min(least, c.Limit())
+	}
+	if least != 5 {
+		return spec.Fail("the limit to fall to 5, and not below", "the lowest was %d", least)
+	}
+	return nil
+}
+
+// settles has up to demand requests at a time come to a server that can work on
+// 20, and looks where the limit ends, outside of the windows in which it is
+// halved.
+func settles(r *spec.Run, c Concurrency, what string, base time.Duration, demand int) error {
+	r.Step("%s: a server that works on 20 at a time, %v each", what, base)
+	for range 2000 {
+		batch(c, base, 20, demand, true)
+	}
+	n := 0
+	for range 8 {
+		n = max(n, c.Limit())
+		batch(c, base, 20, demand, true)
+	}
+	if n < 20 || n > 60 {
+		return spec.Fail(what+": a limit between 20 and 60", "it is %d", n)
+	}
+	return nil
+}
+
+// baseIsFound begins with a limit at which base is never seen, and changes base.
+func baseIsFound(r *spec.Run, l lab) error {
+	c, err := l.Concurrency(ConcurrencyOptions{Min: 2, Start: 300, Max: 1000})
+	if err != nil {
+		return err
+	}
+	if err := settles(r, c, "a limit that begins at 300", 10*ms, 400); err != nil {
+		return err
+	}
+	if err := settles(r, c, "it becomes slower", 40*ms, 100); err != nil {
+		return err
+	}
+	if err := settles(r, c, "it becomes faster", 5*ms, 100); err != nil {
+		return err
+	}
+	r.Step("then nobody comes but one at a time")
+	high := 0
+	for range 8 {
+		high = max(high, c.Limit())
+		batch(c, 5*ms, 20, 100, true)
+	}
+	for range 5000 {
+		batch(c, 5*ms, 20, 1, true)
+		if n := c.Limit(); n > high+1 { // a window that had begun may count
+			return spec.Fail(fmt.Sprintf("a limit that nobody reaches to stay at %d", high), "it rose to %d", n)
+		}
+	}
+	return nil
+}
+
+// oddLatencies has requests fail at once, and clocks go back.
+func oddLatencies(r *spec.Run, l lab) error {
+	c, err := l.Concurrency(ConcurrencyOptions{Min: 2, Start: 2, Max: 1000})
+	if err != nil {
+		return err
+	}
+	if err := settles(r, c, "before some fail", 10*ms, 100); err != nil {
+		return err
+	}
+	r.Step("60 requests fail within a microsecond, and one has a latency of -1 s; then all is well")
+	for range 60 {
+		batch(c, time.Microsecond, 20, 1, false)
+	}
+	batch(c, -sec, 20, 1, true)
+	most := 0
+	for range 90 {
+		batch(c, 10*ms, 20, 100, true)
+		most = max(most, c.Limit())
+	}
+	if most < 15 {
+		return spec.Fail("a limit above 15 again: how soon a request fails says nothing about the server", "it is %d", most)
+	}
+	return nil
 }
 
 // stays does something 5000 times, and expects a limit of 20, or of 10 while base

@@ -2,6 +2,7 @@ package ratelimittest
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/asynclab/asynclab/harness/spec"
@@ -112,7 +113,78 @@ func keysAreForgotten(r *spec.Run, l lab) error {
 	r.Step("nobody for two fill times: nothing is remembered")
 	c.after(2 * sec)
 	k.Allow(5)
-	return want("keys after two fill times of silence", 1, k.Len())
+	if err := want("keys after two fill times of silence", 1, k.Len()); err != nil {
+		return err
+	}
+	return first(forgottenInTime(r, l), tableComesBack(r, l))
+}
+
+// forgottenInTime has somebody else call Allow at odd times.
+func forgottenInTime(r *spec.Run, l lab) error {
+	c := &clock{}
+	c.after(time.Hour)
+	k, err := l.Keyed(KeyedOptions{Rate: 1, Burst: 1, Now: c.now}) // full in a second
+	if err != nil {
+		return err
+	}
+	r.Step("key 1 takes a token after 100 ms; key 2 asks after 1900 and 2100 ms")
+	c.after(100 * ms)
+	k.Allow(1)
+	c.after(1800 * ms)
+	k.Allow(2)
+	c.after(200 * ms)
+	k.Allow(2)
+	if err := want("keys two fill times after the token of key 1: key 2", 1, k.Len()); err != nil {
+		return err
+	}
+	if k, err = l.Keyed(KeyedOptions{Rate: 1, Burst: 1, Now: c.now}); err != nil {
+		return err
+	}
+	r.Step("key 1 takes a token after 100 ms, and is refused after 1050 ms; key 2 asks after 1900 and 2100 ms, key 3 after 2900 and 4300 ms")
+	c.after(100 * ms)
+	k.Allow(1)
+	c.after(950 * ms)
+	if k.Allow(1) {
+		return spec.Fail("key 1 to be refused 950 ms after its token", "it was not")
+	}
+	c.after(850 * ms)
+	k.Allow(2)
+	c.after(200 * ms)
+	k.Allow(2)
+	if err := want("keys two fill times after the token of key 1: key 2", 1, k.Len()); err != nil {
+		return err
+	}
+	c.after(800 * ms)
+	k.Allow(3)
+	c.after(1400 * ms)
+	k.Allow(3)
+	return want("keys after another token for key 3", 1, k.Len())
+}
+
+// tableComesBack looks at the memory of keys that are forgotten.
+func tableComesBack(r *spec.Run, l lab) error {
+	const many = 100_000
+	c := &clock{}
+	k, err := l.Keyed(KeyedOptions{Rate: 1, Burst: 1, Now: c.now})
+	if err != nil {
+		return err
+	}
+	r.Step("%d keys, and two more, a second apart each", many)
+	before := heap()
+	for key := range uint64(many) {
+		k.Allow(key)
+	}
+	full := heap() - before
+	for key := range uint64(4) {
+		c.after(sec)
+		k.Allow(many + key)
+	}
+	left := heap() - before
+	runtime.KeepAlive(k)
+	if left > full/4 {
+		return spec.Fail("the memory of forgotten keys to come back", "%d keys took %d KB; they are forgotten, and %d KB are still taken", many, full>>10, left>>10)
+	}
+	return nil
 }
 
 func keysAreBounded(r *spec.Run, l lab) error {
@@ -134,6 +206,9 @@ func keysAreBounded(r *spec.Run, l lab) error {
 		}
 	}
 	if err := first(want("keys remembered", 1000, k.Len()), want("tokens for 10,000 keys that are too many, which share a bucket", 10, passed)); err != nil {
+		return err
+	}
+	if err := want("Delay of another new key: they share a bucket", 100*ms, k.Delay(1<<34)); err != nil {
 		return err
 	}
 	if err := want("tokens that key 5, which is known, has left", 9, count(20, func() bool { return k.Allow(5) })); err != nil {

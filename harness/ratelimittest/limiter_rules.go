@@ -3,6 +3,7 @@ package ratelimittest
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +42,50 @@ func looksOnly(r *spec.Run, l lab) error {
 		}
 	}
 	c.after(time.Hour)
-	return first(want("Tokens after an hour", 5.0, lim.Tokens()), want("tokens that can be taken", 5, count(9, lim.Allow)))
+	if err := first(want("Tokens after an hour", 5.0, lim.Tokens()), want("tokens that can be taken", 5, count(9, lim.Allow))); err != nil {
+		return err
+	}
+	r.Step("50 ms after it was emptied, and when 2 more have been reserved")
+	c.after(50 * ms)
+	half := lim.Tokens()
+	if _, _, err := lim.Reserve(2); err != nil {
+		return err
+	}
+	if err := first(want("Tokens", 0.5, math.Round(half*1e6)/1e6), want("Tokens, with two that are owed", -1.5, math.Round(lim.Tokens()*1e6)/1e6)); err != nil {
+		return err
+	}
+	for _, rate := range []float64{3, 7, 333.3, 9e6} {
+		if err := delayIsExact(r, l, rate); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// delayIsExact comes when Delay says, and a nanosecond before.
+func delayIsExact(r *spec.Run, l lab, rate float64) error {
+	r.Step("%g/s, a burst of 2: come back after Delay(1), and a nanosecond before", rate)
+	c := &clock{}
+	lim, err := c.limiter(l, rate, 2)
+	if err != nil {
+		return err
+	}
+	lim.AllowN(2)
+	for range 10 {
+		c.after(lim.Delay(1) - 1)
+		if lim.Allow() {
+			return spec.Fail("no token a nanosecond before Delay has passed", "there was one, at %g/s", rate)
+		}
+		c.after(1)
+		if !lim.Allow() {
+			return spec.Fail("a token when Delay has passed", "there was none, at %g/s", rate)
+		}
+	}
+	d, _, err := lim.Reserve(2)
+	if again := lim.Delay(1); err != nil || d == 0 || again <= d {
+		return spec.Fail("Reserve to tell a time, and Delay one behind it", "they are %v and %v (%s)", d, again, l.name(err))
+	}
+	return nil
 }
 
 var changeRules = []spec.Rule[lab]{
@@ -108,7 +152,48 @@ func changeMintsNothing(r *spec.Run, l lab) error {
 	}
 	lim.SetLimit(4, 1000)
 	c.after(50 * ms) // what rounding may have taken
-	return want("tokens after 1000 changes and a second at 4/s", 4, count(2000, lim.Allow))
+	if err := want("tokens after 1000 changes and a second at 4/s", 4, count(2000, lim.Allow)); err != nil {
+		return err
+	}
+	return first(fractionsStay(r, l), reservedStays(r, l))
+}
+
+// fractionsStay changes the limit again and again, with half a token there.
+func fractionsStay(r *spec.Run, l lab) error {
+	c := &clock{}
+	lim, err := c.limiter(l, 9_990_000, 10)
+	if err != nil {
+		return err
+	}
+	r.Step("half a token of 9,990,000/s is there; 20,000 changes of the rate, and the clock stands still")
+	lim.AllowN(10)
+	c.after(50)
+	rnd := rand.New(rand.NewPCG(6, 1))
+	for range 20_000 {
+		if err := lim.SetLimit(5e6+rnd.Float64()*5e6, 10); err != nil {
+			return err
+		}
+	}
+	return want("tokens in no time", 0, count(10, lim.Allow))
+}
+
+// reservedStays changes the limit while something is reserved.
+func reservedStays(r *spec.Run, l lab) error {
+	c := &clock{}
+	lim, err := c.limiter(l, 10, 5)
+	if err != nil {
+		return err
+	}
+	r.Step("at 10/s an empty bucket, and 5 are reserved; then 20/s; then cancel")
+	lim.AllowN(5)
+	_, cancel, err := lim.Reserve(5)
+	if err := first(err, lim.SetLimit(20, 5)); err != nil {
+		return err
+	}
+	owed := math.Round(lim.Tokens()*1e6) / 1e6
+	cancel()
+	return first(want("Tokens, with 5 that are owed, after a change", -5.0, owed),
+		want("Tokens after a cancel that comes after a change", -5.0, math.Round(lim.Tokens()*1e6)/1e6))
 }
 
 func burstCanChange(r *spec.Run, l lab) error {
@@ -126,7 +211,25 @@ func burstCanChange(r *spec.Run, l lab) error {
 		return err
 	}
 	c.after(sec)
-	return want("tokens a second later", 3, count(200, lim.Allow))
+	if err := want("tokens a second later", 3, count(200, lim.Allow)); err != nil {
+		return err
+	}
+	r.Step("8 of a burst of 10, which becomes 5; and 3 of 10, which becomes 5")
+	for there, stay := range map[int]int{8: 5, 3: 3} {
+		if lim, err = c.limiter(l, 10, 10); err != nil {
+			return err
+		}
+		lim.AllowN(10 - there)
+		if err := first(lim.SetLimit(10, 5), want(fmt.Sprintf("tokens after a burst of 10 with %d became 5", there), stay, count(20, lim.Allow))); err != nil {
+			return err
+		}
+	}
+	r.Step("a burst of 2^43, of which half is there, becomes 1, at a hundred-thousandth of the rate")
+	if lim, err = c.limiter(l, 1e7, 1<<43); err != nil {
+		return err
+	}
+	lim.AllowN(1 << 42)
+	return first(lim.SetLimit(16e9/(1<<30), 1), want("tokens that fit into it", 1, count(5, lim.Allow)))
 }
 
 func changeWhileBusy(r *spec.Run, l lab) error {
@@ -135,7 +238,41 @@ func changeWhileBusy(r *spec.Run, l lab) error {
 			return err
 		}
 	}
-	return nil
+	return enoughForAll(r, l)
+}
+
+// enoughForAll takes tokens while the limit changes, of which there are enough.
+func enoughForAll(r *spec.Run, l lab) error {
+	c := &clock{}
+	const each, burst = 20_000, 200_000
+	lim, err := c.limiter(l, 1000, burst)
+	if err != nil {
+		return err
+	}
+	r.Step("4 goroutines take %d tokens each of %d, while the rate changes", each, burst)
+	var refused atomic.Int64
+	var takers sync.WaitGroup
+	for range 4 {
+		takers.Go(func() {
+			for range each {
+				if !lim.Allow() {
+					refused.Add(1)
+				}
+			}
+		})
+	}
+	gone := make(chan struct{})
+	go func() { takers.Wait(); close(gone) }()
+	for changes := 0; ; changes++ {
+		select {
+		case <-gone:
+			return want("Allow refused in the middle of a change, with tokens there", 0, refused.Load())
+		default:
+		}
+		if err := lim.SetLimit([]float64{500, 1000}[changes%2], burst); err != nil {
+			return err
+		}
+	}
 }
 
 func changeOnce(r *spec.Run, l lab, round int) error {

@@ -2,6 +2,7 @@ package ratelimittest
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -67,10 +68,21 @@ func (k *vkeyed) bucket(key uint64, make bool) *vbucket {
 // sweep forgets the keys whose buckets are full.
 func (k *vkeyed) sweep() {
 	now := k.now()
-	if (now-k.swept)*16 < time.Duration(k.crowd.depth) || k.is("never forgets a key") {
+	fill := time.Duration(k.crowd.depth)
+	if k.is("forgets late") {
+		fill = fill * 5 / 2
+	}
+	if (now-k.swept)*16 < fill || k.is("never forgets a key") {
 		return
 	}
 	k.swept = now
+	if len(k.keys) > 0 && !k.is("a large map keeps its size") {
+		defer func() {
+			small := make(map[uint64]*vbucket, len(k.keys))
+			maps.Copy(small, k.keys)
+			k.keys = small
+		}()
+	}
 	for key, b := range k.keys {
 		b.leak(now)
 		if b.level == 0 || k.is("forgets all at a time") {
@@ -98,6 +110,9 @@ func (k *vkeyed) Delay(key uint64) time.Duration {
 	defer k.mu.Unlock()
 	b, now := k.bucket(key, k.is("a question makes a key")), k.now()
 	b.leak(now)
+	if k.is("Delay knows no crowd") && b == k.crowd {
+		return 0
+	}
 	if k.is("Delay knows no key") {
 		return 0
 	}
@@ -149,6 +164,9 @@ func newVAdaptive(o AdaptiveOptions, f fault) (*vadaptive, error) {
 		ok = !(o.Min <= 0 || o.Min > o.Start || o.Start > o.Max || o.Max > 1e7 || o.Target <= 0 || o.Quantile <= 0 || o.Quantile > 1 ||
 			o.Window < time.Millisecond || o.MinSamples < 1 || o.Increase <= 0 || o.Decrease <= 0 || o.Decrease >= 1)
 	}
+	if _, err := newVBucket(o.Min, o.Burst, f); err != nil && f != "its floor is no rate" {
+		return nil, errBad
+	}
 	lim, err := newVLimiter(Options{Rate: o.Start, Burst: o.Burst, Now: o.Now}, f)
 	if !ok || err != nil {
 		return nil, errBad
@@ -173,7 +191,7 @@ func (a *vadaptive) Observe(latency time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
-	enough := len(a.samples) >= a.o.MinSamples || a.is("a few samples are enough") && len(a.samples) > 0
+	enough := len(a.samples) >= a.o.MinSamples && !(a.is("enough is one too few") && len(a.samples) == a.o.MinSamples) || a.is("a few samples are enough") && len(a.samples) > 0
 	if now >= a.ends && enough || a.is("each sample decides") && len(a.samples) > 0 {
 		steps := 1
 		if a.is("a decision for each window that has passed") {
@@ -225,7 +243,8 @@ func (a *vadaptive) decide() {
 	}
 }
 
-// vconcurrency measures its base once and for all.
+// vconcurrency counts its windows, and looks for its base in every hundredth and
+// the one after.
 type vconcurrency struct {
 	fault fault
 	o     ConcurrencyOptions
@@ -235,6 +254,7 @@ type vconcurrency struct {
 	peak, n       int
 	failed        bool
 	fastest, base time.Duration
+	windows, full int // full: the limit, while base is measured with half of it
 }
 
 func newVConcurrency(o ConcurrencyOptions, f fault) (*vconcurrency, error) {
@@ -276,10 +296,23 @@ func (c *vconcurrency) Release(latency time.Duration, ok bool) {
 	}
 	c.n++
 	c.failed = c.failed || !ok
+	if !ok && c.is("a failure is a measurement") && (c.fastest == 0 || latency < c.fastest) {
+		c.fastest = max(latency, 1)
+	}
+	if latency < 0 && c.is("a negative latency counts") {
+		c.fastest = 1
+	}
 	if ok && (latency > 0 || c.is("a latency of 0 counts")) && (c.fastest == 0 || latency < c.fastest) {
 		c.fastest = max(latency, 1)
 	}
-	if c.n < max(16, c.limit) {
+	least := 16
+	if c.is("a window of one") {
+		least = 1
+	}
+	if c.n < max(least, c.limit) {
+		return
+	}
+	if c.measured() {
 		return
 	}
 	if c.base == 0 || c.fastest > 0 && c.fastest < c.base || c.is("the base is the last window's") {
@@ -301,8 +334,45 @@ func (c *vconcurrency) Release(latency time.Duration, ok bool) {
 			c.limit++
 		}
 	}
-	c.limit = min(max(c.o.Min, c.limit), c.o.Max)
-	c.n, c.fastest, c.failed, c.peak = 0, 0, false, c.inside
+	switch {
+	case c.is("no highest limit"):
+		c.limit = max(c.o.Min, c.limit)
+	case c.is("no lowest limit"):
+		c.limit = min(c.limit, c.o.Max)
+	default:
+		c.limit = min(max(c.o.Min, c.limit), c.o.Max)
+	}
+	if c.windows++; c.windows == 100 && !c.is("never looks for its base again") {
+		c.full, c.limit = c.limit, max(c.o.Min, c.limit/2)
+	}
+	c.begin()
+}
+
+func (c *vconcurrency) begin() {
+	peak := c.inside
+	if c.is("who was here once is here for ever") {
+		peak = max(peak, c.peak)
+	}
+	c.n, c.fastest, c.failed, c.peak = 0, 0, false, peak
+}
+
+// measured ends a window in which base is looked for, and reports whether it was
+// one.
+func (c *vconcurrency) measured() bool {
+	if c.full == 0 {
+		return false
+	}
+	if c.windows++; c.windows > 101 || c.failed {
+		c.limit, c.full, c.windows = c.full, 0, 0
+		if c.fastest > 0 && (c.fastest < c.base || !c.is("its base only falls")) {
+			c.base = c.fastest
+		}
+		if c.failed {
+			c.limit = max(c.o.Min, c.limit*3/4)
+		}
+	}
+	c.begin()
+	return true
 }
 
 func (c *vconcurrency) Limit() int {

@@ -70,6 +70,10 @@ func newVBucket(rate float64, burst int, f fault) (*vbucket, error) {
 	switch f {
 	case "a token in whole nanoseconds":
 		b.cost = int64(1e9/rate) * 16
+	case "a token in rounded nanoseconds":
+		b.cost = int64(math.Round(1e9/rate)) * 16
+	case "a token is rounded down":
+		b.cost = int64(16e9 / rate)
 	case "a nanosecond early":
 		b.cost -= 16
 	}
@@ -146,7 +150,12 @@ func (b *vbucket) tokens() float64 { return float64(b.depth-b.level) / float64(b
 
 // due is when a claim may go that brought the level to what end says: an instant
 // in sixteenths.
-func (b *vbucket) due(end int64) time.Duration { return time.Duration((end - b.depth + 15) / 16) }
+func (b *vbucket) due(end int64) time.Duration {
+	if b.is("a delay is rounded down") {
+		return time.Duration((end - b.depth) / 16)
+	}
+	return time.Duration((end - b.depth + 15) / 16)
+}
 
 // vclaim is one who waits or has reserved.
 type vclaim struct {
@@ -187,6 +196,13 @@ func (v *vlimiter) is(f fault) bool { return v.fault == f }
 func (v *vlimiter) Allow() bool { return v.AllowN(1) }
 
 func (v *vlimiter) AllowN(n int) bool {
+	if v.is("who meets another is refused") {
+		if !v.mu.TryLock() {
+			return false
+		}
+		defer v.mu.Unlock()
+		return v.b.take(v.now(), n)
+	}
 	if v.is("no lock") {
 		return v.b.take(v.now(), n)
 	}
@@ -201,6 +217,9 @@ func (v *vlimiter) Tokens() float64 {
 	v.b.leak(v.now())
 	if v.is("debts are not told") {
 		return max(0, v.b.tokens())
+	}
+	if v.is("whole tokens are told") {
+		return math.Floor(v.b.tokens())
 	}
 	if v.is("Tokens takes one") {
 		defer v.b.take(v.now(), 1)
@@ -248,6 +267,9 @@ func (v *vlimiter) claim(n int, longest time.Duration, reserved bool) (c *vclaim
 	}
 	if delay == 0 {
 		return nil, 0, nil
+	}
+	if !v.is("remembers what was reserved") {
+		v.claims = slices.DeleteFunc(v.claims, func(o *vclaim) bool { return o.reserved && v.b.due(o.end) <= now })
 	}
 	c = &vclaim{n: n, end: end, reserved: reserved, moved: make(chan struct{}, 1)}
 	if len(v.claims) > 0 && v.is("the last in the line goes first") {
@@ -349,6 +371,12 @@ func (v *vlimiter) leave(ctx context.Context, c *vclaim) error {
 	behind := v.claims[place:]
 	promised := slices.ContainsFunc(behind, func(o *vclaim) bool { return o.reserved && v.b.due(o.end) > now })
 	cost := int64(c.n) * v.b.cost
+	if v.is("moves up past a promise") {
+		promised = false
+	}
+	if v.is("who leaves in its turn loses it") && v.b.due(c.end) <= now {
+		return ctx.Err()
+	}
 	switch {
 	case promised, v.is("who leaves gives nothing back"), v.is("room is made at the end only") && len(behind) > 0:
 		return ctx.Err()
@@ -390,7 +418,7 @@ func (v *vlimiter) Reserve(n int) (time.Duration, func(), error) {
 		now := v.now()
 		v.b.leak(now)
 		used := v.b.due(c.end) <= now && !v.is("what was used is given back")
-		if done && !v.is("cancel works twice") || v.epoch != epoch || used {
+		if done && !v.is("cancel works twice") || v.epoch != epoch && !v.is("cancel works after a change") || used {
 			return
 		}
 		done = true
@@ -423,6 +451,10 @@ func (v *vlimiter) SetLimit(rate float64, burst int) error {
 		v.mu.Unlock()
 		time.Sleep(time.Microsecond)
 		v.mu.Lock()
+	case v.is("a smaller burst takes more"):
+		tokens -= float64(max(0, old.burst-burst))
+	case v.is("a change forgets what is reserved"):
+		tokens = max(0, tokens)
 	case v.is("a larger burst comes full"):
 		tokens += float64(max(0, burst-old.burst))
 	case v.is("a change fills it"):
@@ -432,6 +464,9 @@ func (v *vlimiter) SetLimit(rate float64, burst int) error {
 	}
 	tokens = min(tokens, float64(burst))
 	convert := func(tokens float64) int64 {
+		if v.is("a change rounds down") {
+			return int64((float64(burst) - tokens) * float64(next.cost))
+		}
 		return int64(math.Ceil((float64(burst) - tokens) * float64(next.cost)))
 	}
 	next.level = convert(tokens)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing/synctest"
@@ -325,8 +326,59 @@ func leaverMakesRoom(r *spec.Run, l lab) error {
 			return spec.Fail("no token at 200 ms", "there was one")
 		}
 		time.Sleep(100 * ms)
-		return want("tokens at 300 ms", 1, count(3, lim.Allow))
+		if err := want("tokens at 300 ms", 1, count(3, lim.Allow)); err != nil {
+			return err
+		}
+		return first(nobodyPassesAPromise(r, l), turnMeetsCancel(r, l))
 	})
+}
+
+// nobodyPassesAPromise has the first of a line leave, with a reservation in it.
+func nobodyPassesAPromise(r *spec.Run, l lab) error {
+	lim, err := l.New(Options{Rate: 1, Burst: 1})
+	if err != nil {
+		return err
+	}
+	lim.Allow()
+	r.Step("at 1/s one waits, one has reserved, one waits behind it; the first leaves after 500 ms")
+	q := newLine(r, lim)
+	ctx, leave := context.WithCancel(r.Context())
+	defer leave()
+	q.join(ctx, 1)
+	told, _, err := lim.Reserve(1)
+	if err := first(err, want("the reservation's delay", 2*sec, told)); err != nil {
+		return err
+	}
+	q.join(r.Context(), 1)
+	time.Sleep(500 * ms)
+	leave()
+	q.end()
+	if q.at[1] != 3*sec {
+		return spec.Fail("who waits behind a reservation for 2 s to go at 3 s", "it went at %v", q.at[1])
+	}
+	return want("tokens at 3 s", false, lim.Allow())
+}
+
+// turnMeetsCancel ends a context when the token has come and nobody has noticed:
+// it is taken or given back, not both and not neither.
+func turnMeetsCancel(r *spec.Run, l lab) error {
+	c := &clock{}
+	lim, err := c.limiter(l, 1, 1)
+	if err != nil {
+		return err
+	}
+	lim.Allow()
+	r.Step("one waits; its token comes and its context ends, before its timer rings")
+	ctx, cancel := context.WithCancel(r.Context())
+	waited := r.Go(func() error { return lim.Wait(ctx, 1) })
+	synctest.Wait()
+	c.after(sec)
+	cancel()
+	err = <-waited
+	if there := lim.Allow(); there == (err == nil) {
+		return spec.Fail("the token to be taken if Wait has returned nil, and to be there if not", "Wait returned %s, and Allow %v", l.name(err), there)
+	}
+	return nil
 }
 
 func changeReaches(r *spec.Run, l lab) error {
@@ -429,7 +481,41 @@ func reserveTells(r *spec.Run, l lab) error {
 	if off := d - 21*24*time.Hour; err != nil || off < -sec || off > sec {
 		return spec.Fail("a reservation that was refused to take nothing: the next one in 21 days", "it is in %v (%s)", d, l.name(err))
 	}
+	return nothingIsKept(r, l)
+}
+
+// nothingIsKept looks at the memory that those leave behind who have come and
+// gone.
+func nothingIsKept(r *spec.Run, l lab) error {
+	const many = 50_000
+	c := &clock{}
+	lim, err := c.limiter(l, 1000, 1)
+	if err != nil {
+		return err
+	}
+	lim.Allow()
+	r.Step("%d reservations, one each millisecond", many)
+	before := heap()
+	for range many {
+		if d, _, err := lim.Reserve(1); err != nil || d != ms {
+			return spec.Fail("Reserve to return 1ms", "it returned %v, %s", d, l.name(err))
+		}
+		c.after(ms)
+	}
+	kept := heap() - before
+	runtime.KeepAlive(lim)
+	if kept > many*8 {
+		return spec.Fail("nothing to be left of reservations whose time has come", "%d KB are", kept>>10)
+	}
 	return nil
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 func cancelMints(r *spec.Run, l lab) error {

@@ -12,7 +12,7 @@ type AdaptiveOptions struct {
 	// Start <= Max <= MaxRate. 0 for Start means Min.
 	Min, Max, Start float64
 
-	// Burst is the limiter's; at least 1.
+	// Burst is the limiter's; at least 1, and Burst/Min at most MaxFill.
 	Burst int
 
 	// Target is the latency to stay below. Above 0.

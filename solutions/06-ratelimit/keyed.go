@@ -117,7 +117,8 @@ func (k *Keyed[K]) turn(t int64) {
 	if idle < k.limit.depth {
 		return
 	}
-	k.old, k.young, k.turned = k.young, map[K]int64{}, t // new maps: one that was large keeps its memory
+	k.old, k.young = k.young, map[K]int64{} // new maps: one that was large keeps its memory
+	k.turned = t - idle%k.limit.depth       // not t: a late turn must not make the next one late
 	if idle >= 2*k.limit.depth {
 		k.old = nil
 	}
