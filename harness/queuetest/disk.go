@@ -43,6 +43,8 @@ type disk struct {
 	dead  bool
 	read  int64 // bytes
 	syncs int   // of files
+
+	handles map[*handle]bool // that are open
 }
 
 // op is one operation.
@@ -86,7 +88,7 @@ func (c change) apply(p []byte) []byte {
 }
 
 func newDisk() *disk {
-	d := &disk{now: map[string]*inode{}, saved: map[string]*inode{}}
+	d := &disk{now: map[string]*inode{}, saved: map[string]*inode{}, handles: map[*handle]bool{}}
 	for _, dir := range []string{"/", base} {
 		n := &inode{dir: true}
 		d.now[dir], d.saved[dir] = n, n
@@ -177,7 +179,9 @@ func (d *disk) Open(name string, create bool) (File, error) {
 	if n == nil || n.dir {
 		return nil, fmt.Errorf("open %s: %w", name, os.ErrNotExist)
 	}
-	return &handle{d: d, n: n, path: p}, nil
+	h := &handle{d: d, n: n, path: p}
+	d.handles[h] = true
+	return h, nil
 }
 
 func (d *disk) Rename(from, to string) error {
@@ -329,7 +333,21 @@ func (h *handle) Close() error {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
 	h.closed = true
+	delete(h.d.handles, h)
 	return nil
+}
+
+// unlinked is how many files are open that have been removed: as long as they
+// are, a real disk keeps their bytes.
+func (d *disk) unlinked() (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for h := range d.handles {
+		if d.now[h.path] != h.n {
+			n++
+		}
+	}
+	return n
 }
 
 // kill has every operation fail from now on: what is left of the process that

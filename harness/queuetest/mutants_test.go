@@ -181,6 +181,7 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "a group that nobody has opened does not matter", Rule: "GroupsKeepWhatTheyNeed", Says: `the log to begin with \d+: group slow has committed nothing, and is ther`},
 	{Name: "what was delivered counts as done", Rule: "GroupsKeepWhatTheyNeed", Says: `the log to begin not above \d+: what is delivered is not done`},
 	{Name: "RetainPastGroups does not matter", Rule: "GroupsKeepWhatTheyNeed", Says: `RetainPastGroups to remove what slow needs`},
+	{Name: "a file that was removed stays open", Rule: "ReadersKeepTheirSegment", Says: `the files that were removed to be closed`},
 	{Name: "the directory is synced once for all", Rule: "RetentionLeavesNoGap", Says: `Open to open the log when the power went before change \d+ of Retain \(th`},
 	{Name: "goes on behind one that stays", Rule: "RetentionLeavesNoGap", Says: `Open to open the log when removal \d+ has failed once`},
 	{Name: "the newest file goes first", Rule: "RetentionLeavesNoGap", Says: `Open to open the log when the power went before change \d+ of Retain \(th`},

@@ -234,20 +234,21 @@ func groupsKeep(r *spec.Run, l lab) error {
 }
 
 func readersKeep(r *spec.Run, l lab) error {
-	q, err := open(r, l, newDisk(), Options{SegmentBytes: 1000, RetainBytes: 1000})
+	d := newDisk()
+	q, err := open(r, l, d, Options{SegmentBytes: 100_000, RetainBytes: 100_000})
 	if err != nil {
 		return err
 	}
-	if err := fill(r, l, q, 0, 5); err != nil {
+	if err := fill(r, l, q, 0, 1100); err != nil {
 		return err
 	}
-	r.Step("a consumer fetches and does not read; 50 records come, and its segment is removed")
+	r.Step("a consumer fetches and does not read; 1900 records come, and its segment is removed")
 	f, err := slowFetch(r, q)
 	if err != nil {
 		return err
 	}
 	err = r.Call("Append and Retain to go on while a consumer does not read: is a lock held?", func() error {
-		if err := fill(r, l, q, 5, 55); err != nil {
+		if err := fill(r, l, q, 1100, 3000); err != nil {
 			return err
 		}
 		if _, err := q.Retain(); err != nil {
@@ -259,9 +260,12 @@ func readersKeep(r *spec.Run, l lab) error {
 		return err
 	}
 	if first, _ := q.Bounds(); first == 0 {
-		return spec.Fail("the first segment to be removed: RetainBytes is 1000", "offset 0 is still there")
+		return spec.Fail("the first segment to be removed: RetainBytes is 100,000", "offset 0 is still there")
 	}
-	return f.finish(r, l)
+	if err := f.finish(r, l); err != nil {
+		return err
+	}
+	return r.Until("the files that were removed to be closed when their last reader has ended", func() bool { return d.unlinked() == 0 })
 }
 
 func noGap(r *spec.Run, l lab) error {

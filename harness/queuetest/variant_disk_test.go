@@ -21,6 +21,16 @@ type vfile struct {
 	size        int64
 	first, last time.Time
 	batches     []vbatch
+	fetches     int  // that read it; guarded by mu
+	gone        bool // removed; guarded by mu
+	kept        bool // only by a fault
+}
+
+// over closes a file that was removed, behind its last reader. mu is held.
+func (f *vfile) over() {
+	if f.gone && f.fetches == 0 && !f.kept {
+		f.file.Close()
+	}
 }
 
 type vbatch struct {

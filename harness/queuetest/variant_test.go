@@ -455,6 +455,13 @@ func (v *variant) FetchTo(c net.Conn, offset int64, most int) (int64, error) {
 	if v.is("fetches from the beginning of the file") {
 		i = 0
 	}
+	f.fetches++
+	defer func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		f.fetches--
+		f.over()
+	}()
 	at, n, next := f.batches[i].at, int64(0), offset
 	for _, b := range f.batches[i:] {
 		if n > 0 && n+b.size > int64(most) && !v.is("FetchTo knows no bound") {
@@ -627,6 +634,8 @@ func (v *variant) Retain() (removed int, err error) {
 		if v.is("a file is closed under its reader") {
 			f.file.Close()
 		}
+		f.gone, f.kept = true, v.is("a file that was removed stays open")
+		f.over()
 		v.files = slices.DeleteFunc(v.files, func(o *vfile) bool { return o == f })
 		removed++
 	}
