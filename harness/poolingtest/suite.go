@@ -46,6 +46,15 @@ func Benchmark[P any, B Buffer, Kind ~int](b *testing.B, s Subject[P, B, Kind]) 
 	suite.Benchmark(b, widen(s))
 }
 
+// Tell is a lab's OnFault: it tells the judge the parts of a fault; nil when the
+// judge does not want to know.
+func Tell[F any, Kind ~int](told func(kind Kind, taken, returned string), parts func(F) (Kind, string, string)) func(F) {
+	if told == nil {
+		return nil
+	}
+	return func(f F) { told(parts(f)) }
+}
+
 // wide is a lab's pool in the judge's words.
 type wide[P any, B Buffer, Kind ~int] struct {
 	own P

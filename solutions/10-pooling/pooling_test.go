@@ -11,11 +11,8 @@ func Benchmark(b *testing.B) { judge.Benchmark(b, mine) }
 
 var mine = judge.Subject[*Pool, *Buffer, FaultKind]{Get: (*Pool).Get, Trim: (*Pool).Trim, Check: (*Pool).Check,
 	New: func(o judge.Options, onFault func(FaultKind, string, string)) (*Pool, error) {
-		own := Options{MaxIdle: o.MaxIdle, Debug: o.Debug}
-		if onFault != nil {
-			own.OnFault = func(f Fault) { onFault(f.Kind, f.Taken, f.Returned) }
-		}
-		return New(own)
+		parts := func(f Fault) (FaultKind, string, string) { return f.Kind, f.Taken, f.Returned }
+		return New(Options{MaxIdle: o.MaxIdle, Debug: o.Debug, OnFault: judge.Tell(onFault, parts)})
 	},
 	Leaks: func(p *Pool) (all []judge.Fault) {
 		for _, f := range p.Leaks() {
