@@ -73,6 +73,7 @@ var mutants = []spec.Mutant[Program]{
 	{Name: "numbers count for each connection", Rule: "NumbersKeepOrder", Says: `1 one|2 two`},
 	{Name: "repeated numbers are heard again", Rule: "NumbersKeepOrder", Says: `3 three`},
 	{Name: "one gap holds up all senders", Rule: "NumbersKeepOrder", Says: `1 hi`},
+	{Name: "speaks behind its last word", Rule: "GapsEnd", Says: `nothing behind`},
 	{Name: "only the first gap ends", Rule: "GapsEnd", Says: `5 five`},
 	{Name: "a gap ends with its room", Rule: "NumbersKeepOrder", Says: `2 two`},
 	{Name: "a gap waits for ever", Rule: "GapsEnd", Article: true, Says: `2 two`,

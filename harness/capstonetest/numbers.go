@@ -2,7 +2,9 @@ package capstonetest
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -205,7 +207,46 @@ func gapsEnd(r *spec.Run, p Program) error {
 	if status, err := s.status("/room/x?sender=a/b"); err != nil || status != 400 {
 		return spec.Fail("400 for a sender whose name has a slash", "%d %v", status, err)
 	}
+	if err := lastWordIsLast(r, p); err != nil {
+		return err
+	}
 	return gapsEndWithTheServer(r, p)
+}
+
+// lastWordIsLast has the room go on while a client has been told 1008 and has not
+// answered yet. Ear and client are on one loop, so that what the ear has heard
+// would have been sent to the client, too.
+func lastWordIsLast(r *spec.Run, p Program) error {
+	s, err := newStage(r, p, "-loops", "1", "-close-timeout", "40s")
+	if err != nil {
+		return err
+	}
+	c, err := s.dial("/room/x?sender=me")
+	if err != nil {
+		return err
+	}
+	r.Step("a client that was told 1008 does not answer at once, and the room goes on")
+	c.SetCloseHandler(func(int, string) error { return nil })
+	if err := say(c, "hello"); err != nil {
+		return err
+	}
+	if code, err := closeCode(c); err != nil || code != 1008 {
+		return spec.Fail("1008 for a sender with a name whose message has no number", "%d %v", code, err)
+	}
+	for range 3 {
+		if err := firstError(say(s.ear, "more"), s.hears("more")); err != nil {
+			return err
+		}
+	}
+	// Its answer: now the server ends the connection, and the bytes with it.
+	err = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1008, ""), time.Now().Add(time.Minute))
+	if err != nil {
+		return spec.Fail("the server to take a close frame", "%v", err)
+	}
+	if rest, err := io.ReadAll(c.NetConn()); len(rest) > 0 {
+		return spec.Fail("nothing behind a close frame (RFC 6455, 5.5.1)", "%q came, then %v", rest[:min(40, len(rest))], err)
+	}
+	return nil
 }
 
 // gapsEndWithTheServer looks at what waits for a missing number at SIGTERM.
