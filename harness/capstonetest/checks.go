@@ -353,7 +353,7 @@ func dropsTheNewest(r *spec.Run, p Program) error {
 
 // lastWordFits ends the server while a client's queue is full of what is kept.
 func lastWordFits(r *spec.Run, p Program) error {
-	s, err := start(r, p, "-queue-bytes", "131072", "-slow", "drop-newest", "-drain", "40s", "-close-timeout", "40s")
+	s, err := start(r, p, "-queue-bytes", "131072", "-slow", "drop-newest", "-loops", "1", "-max-conns", "1000", "-drain", "40s", "-close-timeout", "40s")
 	if err != nil {
 		return err
 	}
@@ -379,6 +379,9 @@ func lastWordFits(r *spec.Run, p Program) error {
 	r.Step("SIGTERM while the slow one's queue is full; then it reads")
 	if err := s.terminate(); err != nil {
 		return err
+	}
+	if code, err := closeCode(filler); err != nil || code != 1001 { // so all of its loop have been told
+		return spec.Fail("1001 for a client at SIGTERM", "%d %v", code, err)
 	}
 	if code, err := closeCode(slow); err != nil || code != 1001 {
 		return spec.Fail("1001 for a slow client: the last word gets past a full queue", "%d %v", code, err)
