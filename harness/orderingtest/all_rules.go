@@ -153,5 +153,51 @@ func closesItself(r *spec.Run, l lab) error {
 	s.push(1)
 	s.sees("0 1 lost 2 3")
 	s.refuses(l.Closed, 4)
+	s = open(r, l, Options{Window: 8, Slide: true})
+	s.onDeliver = func(seq uint32) {
+		if seq == 2 {
+			r.Step("Deliver(2), which Push(10) has brought about, closes the stream")
+			s.Close()
+		}
+	}
+	s.push(0, 2)
+	s.refuses(l.Closed, 10)
+	s.sees("0 lost 1 2")
+	if s.err == nil && (s.Stats().Received != 2 || s.Stats().Pending != 0) {
+		s.fail("Received 2 and Pending 0: what comes after Close is not counted", "Stats says %+v", s.Stats())
+	}
+	if s.err != nil {
+		return s.err
+	}
+	return requestGoesOn(r, l)
+}
+
+// requestGoesOn has Request bring more than it was asked for, and make room.
+func requestGoesOn(r *spec.Run, l lab) error {
+	s := open(r, l, Options{Window: 16, RetryAfter: 10 * ms})
+	r.Step("Request(1, 1) pushes 1 and 5, which would be asked for next")
+	s.onRequest = func(first uint32, n int) {
+		if first == 1 {
+			s.put(1)
+			s.put(5)
+		}
+	}
+	s.push(0, 2, 4, 6)
+	s.advance(10 * ms)
+	s.asks("1 3")
+	s.sees("0 1 2")
+	r.Step("the consumer becomes full; a Request has it say Resume")
+	s.onRequest = nil
+	s.room = 0
+	s.push(3)
+	s.sees("full 3")
+	s.push(8)
+	s.onRequest = func(uint32, int) {
+		s.room = -1
+		s.Resume(s.now)
+	}
+	s.advance(20 * ms)
+	s.asks("7")
+	s.sees("3 4 5 6")
 	return s.err
 }

@@ -78,11 +78,11 @@ func gapIsSkippedInTime(r *spec.Run, l lab) error {
 	s := open(r, l, Options{Window: 8, GapTimeout: 100 * ms})
 	s.push(0)
 	s.sees("0")
-	s.at(10 * ms).push(2)
+	s.at(10*ms + 7).push(2)
 	s.at(60 * ms).push(3)
-	s.advance(110*ms - 1)
+	s.advance(110*ms + 6)
 	s.sees("")
-	s.advance(110 * ms)
+	s.advance(110*ms + 7)
 	s.sees("lost 1 2 3")
 	s.isNext(4)
 	r.Step("the lost message comes after all: too late")
@@ -145,6 +145,28 @@ func eachGapHasItsOwnTimer(r *spec.Run, l lab) error {
 	}
 	s.advance(500 * ms)
 	s.sees("lost 15 16 17 18 19 20 21 22 23 24 25")
+	if s.err != nil {
+		return s.err
+	}
+	return asManyGapsAsCanBe(r, l)
+}
+
+// asManyGapsAsCanBe has every second number of a window missing, each since
+// another time.
+func asManyGapsAsCanBe(r *spec.Run, l lab) error {
+	s := open(r, l, Options{Window: 64, GapTimeout: 100 * ms, First: 50})
+	r.Step("a window of 64 of which every second number is missing: 32 gaps")
+	for i := range 32 {
+		s.at(time.Duration(i) * ms).push(51 + 2*uint32(i))
+	}
+	for i := range 32 {
+		lost := 50 + 2*uint32(i)
+		s.wakes(time.Duration(100+i) * ms)
+		s.advance(time.Duration(100+i)*ms - 1)
+		s.sees("")
+		s.advance(time.Duration(100+i) * ms)
+		s.sees(fmt.Sprintf("lost %d %d", lost, lost+1))
+	}
 	return s.err
 }
 
@@ -195,6 +217,26 @@ func timeGoesForwardOnly(r *spec.Run, l lab) error {
 	s.sees("")
 	s.advance(150 * ms)
 	s.sees("lost 1 2")
+	r.Step("an Advance and a Resume that go back, and a Resume that goes forward: each time the latest counts")
+	s.advance(200 * ms)
+	s.advance(10 * ms)
+	s.at(20 * ms).push(4)
+	s.advance(299 * ms)
+	s.sees("")
+	s.advance(300 * ms)
+	s.sees("lost 3 4")
+	s.at(10 * ms).resume(-1)
+	s.at(20 * ms).push(6)
+	s.advance(399 * ms)
+	s.sees("")
+	s.advance(400 * ms)
+	s.sees("lost 5 6")
+	s.at(500 * ms).resume(-1)
+	s.at(30 * ms).push(8)
+	s.advance(599 * ms)
+	s.sees("")
+	s.advance(600 * ms)
+	s.sees("lost 7 8")
 	return s.err
 }
 

@@ -106,7 +106,36 @@ func asksOnlyForWhatIsMissing(r *spec.Run, l lab) error {
 	if n := s.Stats().Requested; n != 2+3+2+2+1+100+99 {
 		return spec.Fail("Stats.Requested to count 209 numbers", "it is %d", n)
 	}
-	return silentWithout(r, l)
+	if err := silentWithout(r, l); err != nil {
+		return err
+	}
+	return asksBehindAFullConsumer(r, l)
+}
+
+// asksBehindAFullConsumer has two gaps there, of which one has expired.
+func asksBehindAFullConsumer(r *spec.Run, l lab) error {
+	s := open(r, l, Options{Window: 8, RetryAfter: 10 * ms, GapTimeout: 100 * ms})
+	r.Step("the consumer is full; 1 is missing from 0 ms on, 3 from 95 ms")
+	s.room = 0
+	s.push(0, 2)
+	s.advance(10 * ms)
+	s.asks("1")
+	s.at(95 * ms).push(4)
+	s.advance(95 * ms)
+	s.asks("1") // for the second and last time: 30 ms is long past
+	s.advance(105 * ms)
+	s.asks("3")
+	s.advance(125 * ms)
+	s.asks("3")
+	s.advance(165 * ms)
+	s.asks("3")
+	s.sees("full 0")
+	r.Step("Resume goes on: 1 has expired, 3 has not")
+	s.resume(-1)
+	s.sees("0 lost 1 2")
+	s.push(3)
+	s.sees("3 4")
+	return s.err
 }
 
 // silentWithout has nobody to ask, in both ways.

@@ -72,6 +72,20 @@ func slideMakesRoom(r *spec.Run, l lab) error {
 	s.push(45)
 	s.sees("28 29 lost 30..37")
 	s.isNext(38)
+	if s.err != nil {
+		return s.err
+	}
+	s = open(r, l, Options{Window: 8, Slide: true, GapTimeout: time.Second})
+	r.Step("the window moves into the middle of a gap: what is left of it keeps its time")
+	s.push(0, 6)
+	s.at(500 * ms).push(10)
+	s.sees("0 lost 1..2")
+	s.isNext(3)
+	s.push(4)
+	s.advance(time.Second)
+	s.sees("lost 3 4 lost 5 6")
+	s.advance(1500 * ms)
+	s.sees("lost 7..9 10")
 	return s.err
 }
 

@@ -110,6 +110,17 @@ func (v *variant) tell(now time.Duration) {
 	}
 }
 
+// tellIn is tell, for faults of one method.
+func (v *variant) tellIn(method string, now time.Duration) {
+	switch v.fault {
+	case fault("time goes back in " + method):
+		v.clock = now
+	case fault("tells no time in " + method):
+	default:
+		v.tell(now)
+	}
+}
+
 func (v *variant) Push(now time.Duration, seq uint32, m Message) error {
 	if v.fault == "holds a lock while it calls" {
 		v.mu.Lock()
@@ -120,7 +131,13 @@ func (v *variant) Push(now time.Duration, seq uint32, m Message) error {
 		v.kept = append(v.kept, m)
 	}
 	if v.o.Slide && !v.closed && !v.older(seq, v.next) && int(seq-v.next) >= v.o.Window {
+		closed := v.closed
 		v.slide(seq) // a callback may close the stream
+		if v.closed && !closed && v.fault == "a Push that slides sees no Close" {
+			v.n.Received++
+			v.n.Refused++
+			return errBeyond
+		}
 	}
 	if v.closed && v.fault != "takes after Close" {
 		return errClosed
@@ -210,9 +227,15 @@ func (v *variant) store(seq uint32, m Message) {
 }
 
 func (v *variant) lacks(seq uint32) missing {
+	if v.fault == "has room for few gaps" && len(v.missing) >= v.o.Window/4 {
+		v.missing = v.missing[1:]
+	}
 	g := missing{seq: seq, born: v.clock, ask: math.MaxInt64, wait: 2 * v.o.RetryAfter}
 	if v.o.RetryAfter > 0 && v.o.Request != nil {
 		g.ask = v.clock + v.o.RetryAfter
+	}
+	if v.fault == "a gap is born at a full millisecond" {
+		g.born = g.born.Truncate(ms)
 	}
 	if v.fault == "asks at once" {
 		g.ask = v.clock
@@ -274,6 +297,9 @@ func (v *variant) run() {
 
 // hopeless reports whether g, which is next, is not waited for any longer.
 func (v *variant) hopeless(g missing) bool {
+	if v.fault == "slides over a whole gap" && v.sliding && v.older(v.next, v.floor) && g.born == v.missing[0].born {
+		return true
+	}
 	return v.closed && v.fault != "Close waits for gaps" || v.sliding && v.older(g.seq, v.floor) || v.expired(g)
 }
 
@@ -377,7 +403,7 @@ func (v *variant) leap() {
 }
 
 func (v *variant) Advance(now time.Duration) {
-	if v.tell(now); v.busy {
+	if v.tellIn("Advance", now); v.busy {
 		return
 	}
 	if v.fault == "asks before it gives up" {
@@ -398,15 +424,19 @@ func (v *variant) request() {
 		if v.closed && v.fault != "asks after Close" {
 			break
 		}
-		if v.clock < g.ask || v.expired(*g) && v.fault != "asks before it gives up" || v.fault == "asks for the first gap only" && g.seq-v.next > 2 {
+		if v.clock < g.ask || v.expired(*g) && v.fault != "asks before it gives up" && v.fault != "asks for what has expired" || v.full && v.fault == "asks nobody while the consumer is full" || v.fault == "asks for the first gap only" && g.seq-v.next > 2 {
 			continue
 		}
 		due = append(due, g.seq)
 		v.later(g)
 	}
 	for len(due) > 0 {
+		if v.waits(due[0]) && v.fault != "asks for what a callback has brought" {
+			due = due[1:]
+			continue
+		}
 		n := 1
-		for n < len(due) && due[n] == due[0]+uint32(n) {
+		for n < len(due) && due[n] == due[0]+uint32(n) && !v.waits(due[n]) {
 			n++
 		}
 		if v.fault == "asks for everything up to the last" {
@@ -459,7 +489,10 @@ func (v *variant) Deadline() (time.Duration, bool) {
 }
 
 func (v *variant) Resume(now time.Duration) {
-	v.tell(now)
+	v.tellIn("Resume", now)
+	if v.busy && v.fault == "Resume in a callback is lost" {
+		return
+	}
 	v.full = false
 	switch v.fault {
 	case "Resume waits for the next Push":
