@@ -14,8 +14,8 @@ type Future struct {
 	keyed bool
 
 	mu   sync.Mutex // guards the following
-	done bool // with it, err does not change any more
-	told bool // done, and all callbacks have been posted: nobody can pass them
+	done bool       // with it, err does not change any more
+	told bool       // done, and all callbacks have been posted: nobody can pass them
 	err  error
 	end  chan struct{} // closed with done; nil while nobody waits
 	then []callback    // not posted yet
