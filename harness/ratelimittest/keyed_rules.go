@@ -137,6 +137,12 @@ func forgottenInTime(r *spec.Run, l lab) error {
 	if err := want("keys two fill times after the token of key 1: key 2", 1, k.Len()); err != nil {
 		return err
 	}
+	r.Step("key 2 takes another token 850 ms later")
+	c.after(850 * ms)
+	k.Allow(2)
+	if err := want("keys: key 2, once", 1, k.Len()); err != nil {
+		return err
+	}
 	if k, err = l.Keyed(KeyedOptions{Rate: 1, Burst: 1, Now: c.now}); err != nil {
 		return err
 	}

@@ -224,8 +224,8 @@ func burstCanChange(r *spec.Run, l lab) error {
 			return err
 		}
 	}
-	r.Step("a burst of 2^43, of which half is there, becomes 1, at a hundred-thousandth of the rate")
-	if lim, err = c.limiter(l, 1e7, 1<<43); err != nil {
+	r.Step("a burst of 2^43 + 1, of which half is there, becomes 1, at a hundred-thousandth of the rate")
+	if lim, err = c.limiter(l, 1e7, 1<<43+1); err != nil {
 		return err
 	}
 	lim.AllowN(1 << 42)

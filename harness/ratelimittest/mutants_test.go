@@ -92,6 +92,7 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "Reserve looks only", Rule: "ReserveTellsWhen", Says: `Reserve\(\d+\) to return \d+ms`},
 	{Name: "reserves any time ahead", Rule: "ReserveTellsWhen", Says: `the third to return ErrTooLong`},
 	{Name: "remembers what was reserved", Rule: "ReserveTellsWhen", Says: `nothing to be left of reservations whose time has come`},
+	{Name: "remembers who has waited", Rule: "ReserveTellsWhen", Says: `nothing to be left of those who have waited`},
 	{Name: "cancel works twice", Rule: "CancelMintsNothing", Says: `delay after a cancel that was called twice: \d+ms`},
 	{Name: "cancel gives back from the middle", Rule: "CancelMintsNothing", Says: `delay after a cancel in the middle: \d+ms`},
 	{Name: "what was used is given back", Rule: "CancelMintsNothing", Says: `delay after a cancel in the middle: \d+ms`},

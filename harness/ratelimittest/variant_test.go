@@ -172,6 +172,7 @@ type vlimiter struct {
 	mu     sync.Mutex // guards the following
 	b      *vbucket
 	claims []*vclaim // in the order of coming
+	waited []*vclaim // for a fault
 	epoch  int       // changes of the limit
 }
 
@@ -329,6 +330,9 @@ func (v *vlimiter) Wait(ctx context.Context, n int) error {
 		timer.Stop()
 		v.mu.Lock()
 		delay = v.b.due(c.end) - v.now()
+		if delay <= 0 && v.is("remembers who has waited") {
+			v.waited = append(v.waited, c)
+		}
 		if delay <= 0 {
 			v.drop(c)
 			v.mu.Unlock()

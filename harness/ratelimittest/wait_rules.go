@@ -507,7 +507,26 @@ func nothingIsKept(r *spec.Run, l lab) error {
 	if kept > many*8 {
 		return spec.Fail("nothing to be left of reservations whose time has come", "%d KB are", kept>>10)
 	}
-	return nil
+	return r.Bubble(func(r *spec.Run) error {
+		const many = 20_000
+		lim, err := l.New(Options{Rate: 1000, Burst: 1})
+		if err != nil {
+			return err
+		}
+		r.Step("%d calls of Wait, one after the other", many)
+		before := heap()
+		for range many {
+			if err := lim.Wait(r.Context(), 1); err != nil {
+				return err
+			}
+		}
+		kept := heap() - before
+		runtime.KeepAlive(lim)
+		if kept > many*8 {
+			return spec.Fail("nothing to be left of those who have waited", "%d KB are", kept>>10)
+		}
+		return nil
+	})
 }
 
 func heap() int64 {
