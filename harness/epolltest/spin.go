@@ -64,7 +64,7 @@ func (s *serving) sleepsBy(w *stopwatch, while string) error {
 		// A loop that wakes now and then runs little, but on a busy machine
 		// waits long each time: both figures must be high.
 		var ran float64
-		if ran, wanted = w.busy(window); ran < 0.06 || wanted < 0.6 {
+		if ran, wanted = w.busy(window); ran < 0.02 || wanted < 0.6 {
 			return nil
 		}
 	}

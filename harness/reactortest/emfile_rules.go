@@ -163,7 +163,7 @@ func sleeps(r *spec.Run, watch *meter.IdleWatch, when string) error {
 	var wanted float64
 	for busy := 0; busy < 4; busy++ {
 		var ran float64
-		if ran, wanted = watch.Busy(300 * time.Millisecond); ran < 0.06 || wanted < 0.6 {
+		if ran, wanted = watch.Busy(300 * time.Millisecond); ran < 0.02 || wanted < 0.6 {
 			return nil
 		}
 		if r.Context().Err() != nil {

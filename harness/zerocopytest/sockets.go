@@ -256,7 +256,7 @@ func sleeps(r *spec.Run, when string) error {
 	var wanted float64
 	for range 4 {
 		var ran float64
-		if ran, wanted = watch.Busy(300 * time.Millisecond); ran < 0.06 || wanted < 0.6 {
+		if ran, wanted = watch.Busy(300 * time.Millisecond); ran < 0.02 || wanted < 0.6 {
 			return nil
 		}
 		if r.Context().Err() != nil {
