@@ -1,6 +1,7 @@
 package zerocopytest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -96,7 +97,7 @@ func answersAFile(r *spec.Run, l lab) error {
 				return err
 			}
 			if err := whole(resp, g, n); err != nil {
-				return err
+				return of("/"+path, err)
 			}
 			if err := headers(s, resp, path); err != nil {
 				return err
@@ -104,6 +105,15 @@ func answersAFile(r *spec.Run, l lab) error {
 		}
 		return nil
 	})
+}
+
+// of adds to a failure which path was asked for.
+func of(path string, err error) error {
+	var f *spec.Failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	return &spec.Failure{Expected: f.Expected + ", for GET " + path, Happened: f.Happened}
 }
 
 // headers looks at what goes with every file.

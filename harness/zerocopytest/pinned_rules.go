@@ -3,6 +3,7 @@ package zerocopytest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -179,7 +180,27 @@ func pinnedWhole(r *spec.Run, l lab) error {
 			return err
 		}
 	}
-	return nil
+	return slowlyWhole(r, l)
+}
+
+// slowlyWhole has a peer read for longer than the timeout, a little at a time.
+func slowlyWhole(r *spec.Run, l lab) error {
+	const n, timeout = 6 << 20, 2 * time.Second
+	p, err := pin(r, l, small, timeout)
+	if err != nil {
+		return err
+	}
+	r.Step("one message of 6 MiB to a peer that reads for longer than the timeout, a little at a time")
+	f := &fates{calls: make([]atomic.Int32, 1)}
+	ended := p.sizes(f, []int{n})
+	came, err := io.Copy(io.Discard, struct{ io.Reader }{&slowReader{TCPConn: p.peer, until: time.Now().Add(timeout + timeout/2)}})
+	if err != nil || came != n {
+		return spec.Fail("a peer that reads a little all the time to get all, however long it takes", "%d bytes came, then %v", came, err)
+	}
+	if err := r.Call("Send, Settle and Close to return", func() error { return <-ended }); err != nil {
+		return err
+	}
+	return f.once()
 }
 
 func readsUntilDone(r *spec.Run, l lab) error {
@@ -287,8 +308,12 @@ func smallIsCopied(r *spec.Run, l lab) error {
 	if err := arrive(p, []int{200 << 10, 200 << 10, 200 << 10, 200 << 10}); err != nil {
 		return err
 	}
-	if n := p.Stats(); n.Pinned < 4 || n.Copied > n.Pinned {
+	n := p.Stats()
+	if n.Pinned < 4 || n.Copied > n.Pinned {
 		return spec.Fail("large messages to be sent by reference", "%+v", n)
+	}
+	if n.Copied != n.Pinned && n.Copied != 0 { // one connection, one kind of peer
+		return spec.Fail("Copied to count calls, as Pinned does, and not notes", "%+v", n)
 	}
 	return nil
 }
@@ -365,12 +390,24 @@ func brokenEnds(r *spec.Run, l lab) error {
 		f := &fates{calls: make([]atomic.Int32, 100)}
 		r.Step("%s", q.what)
 		told := make(chan error, 1)
+		refused := int64(0)
 		ended := r.Go(func() error {
 			var err error
 			for i := range f.calls {
-				if e := p.send(f, i, 0, 100<<10); err == nil {
+				e := p.send(f, i, 0, 100<<10)
+				if e != nil {
+					refused++
+				}
+				switch {
+				case err == nil && e != nil:
 					err = e
-				} else if e == nil {
+					if !q.leave { // and now it reads, too late
+						receiving(r, p.peer, 0, 64<<10)
+						if err := emptied(r, p); err != nil {
+							return err
+						}
+					}
+				case err != nil && e == nil:
 					return spec.Fail("every Send behind an error to return it", "nil")
 				}
 			}
@@ -401,6 +438,19 @@ func brokenEnds(r *spec.Run, l lab) error {
 		if err := f.once(); err != nil {
 			return err
 		}
+		if n := f.failed.Load(); n < refused {
+			return spec.Fail("done with an error for each Send that returned one", "%d Sends did, and %d were told so", refused, n)
+		}
 	}
 	return nil
+}
+
+// emptied waits until the peer has read all that the kernel had taken.
+func emptied(r *spec.Run, p *pinning) error {
+	mine, theirs := addr(p.peer.LocalAddr()), addr(p.peer.RemoteAddr())
+	return r.Until("the peer to read what is there", func() bool {
+		in, _, err := meter.Queues(mine, theirs)
+		out, _, err2 := meter.Queues(theirs, mine)
+		return err == nil && err2 == nil && in.Received == 0 && out.Unsent == 0
+	})
 }

@@ -416,6 +416,12 @@ func proxyLeavesNothing(r *spec.Run, l lab) error {
 		if err != nil {
 			return err
 		}
+		if _, err := client.Write([]byte("x")); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(target, make([]byte, 1)); err != nil { // the proxy's dial has returned
+			return spec.Fail("a byte to go through", "%v", err)
+		}
 		ctx, cancel := context.WithCancel(r.Context())
 		cancel()
 		r.Step("Shutdown with a ctx that has ended, and one pair open")

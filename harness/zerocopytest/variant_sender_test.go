@@ -17,6 +17,7 @@ type variantSender struct {
 	base    uint32   // the number of calls[0]
 	calls   []*vsend // nil: completed
 	err     error
+	began   time.Time // of Send, for a fault
 	n       SenderStats
 }
 
@@ -52,6 +53,10 @@ func (s *variantSender) Stats() SenderStats { return s.n }
 
 func (s *variantSender) Send(p []byte, done func(error)) error {
 	m := &vsend{p: p, done: done}
+	s.began = time.Now()
+	if s.fault == "an error is forgotten" {
+		s.err = nil
+	}
 	defer func() {
 		m.all = true
 		if m.left == 0 {
@@ -81,7 +86,9 @@ func (s *variantSender) Send(p []byte, done func(error)) error {
 				continue
 			}
 		}
-		s.err, m.err = err, err
+		if s.err = err; s.fault != "a part is told nil" {
+			m.err = err
+		}
 		return err
 	}
 	if s.fault == "done at once" {
@@ -135,6 +142,9 @@ func (s *variantSender) wait(events int16) error {
 	if s.fault == "waits for ever" {
 		timeout = -1
 	}
+	if s.fault == "the timeout is for all of Send" && time.Since(s.began) > s.timeout {
+		return errStalled
+	}
 	fds := []unix.PollFd{{Fd: int32(s.fd), Events: events}}
 	n, err := unix.Poll(fds, timeout)
 	switch {
@@ -171,6 +181,12 @@ func (s *variantSender) drain() error {
 		}
 		for _, c := range all {
 			if len(c.Data) >= 16 && c.Data[4] == unix.SO_EE_ORIGIN_ZEROCOPY {
+				if c.Data[6]&unix.SO_EE_CODE_ZEROCOPY_COPIED != 0 {
+					s.n.Copied++
+					if s.fault != "Copied counts notes" {
+						s.n.Copied += int(binary.NativeEndian.Uint32(c.Data[12:]) - binary.NativeEndian.Uint32(c.Data[8:]))
+					}
+				}
 				s.completed(binary.NativeEndian.Uint32(c.Data[8:]), binary.NativeEndian.Uint32(c.Data[12:]))
 			}
 		}

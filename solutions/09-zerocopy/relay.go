@@ -49,7 +49,7 @@ func (r *relay) dial() (*net.TCPConn, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.dialing.Err() != nil {
-		c.Close() // aborted at this very moment
+		reset(c.(*net.TCPConn)) // aborted at this very moment
 		return nil, r.dialing.Err()
 	}
 	r.target = c.(*net.TCPConn)

@@ -30,8 +30,8 @@ var ErrChanged = errors.New("zerocopy: the file changed while it was being sent"
 
 // Send writes n bytes of f, from offset off on, to c, in one of the four ways.
 // It returns how many bytes the kernel has taken, which is n exactly when the
-// error is nil. The error is [ErrChanged], the socket's, or c's write deadline
-// ([os.ErrDeadlineExceeded]).
+// error is nil. The error is [ErrChanged], also where f ends before off+n; or the
+// socket's, or c's write deadline ([os.ErrDeadlineExceeded]).
 //
 // It blocks the goroutine, not the thread, while the peer does not take what
 // is sent; reading f from a disk does block a thread. f's own offset is neither

@@ -34,7 +34,9 @@ type Options struct {
 }
 
 // A Server is an HTTP/1.1 server of files: GET and HEAD, a range of bytes,
-// conditional requests by time, connections that are kept. Make one with [New].
+// conditional requests by time, connections that are kept. A path that ends in
+// "/" names the index.html there; a folder has no other answer. Make one with
+// [New].
 type Server struct {
 	opt  Options // immutable after New
 	root *os.Root
