@@ -419,10 +419,10 @@ func brokenEnds(r *spec.Run, l lab) error {
 			p.Close()
 			return nil
 		})
-		if err := stalled(r, p.peer); err != nil && q.leave {
-			return err
-		}
 		if q.leave {
+			if err := stalled(r, p.peer); err != nil {
+				return err
+			}
 			gone(p.peer)
 		}
 		if err := r.Call("Send, Settle and Close to return when "+q.what, func() error { return <-ended }); err != nil {
