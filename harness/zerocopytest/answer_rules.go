@@ -97,7 +97,7 @@ func answersAFile(r *spec.Run, l lab) error {
 				return err
 			}
 			if err := whole(resp, g, n); err != nil {
-				return of("/"+path, err)
+				return of("GET /"+path, err)
 			}
 			if err := headers(s, resp, path); err != nil {
 				return err
@@ -107,13 +107,13 @@ func answersAFile(r *spec.Run, l lab) error {
 	})
 }
 
-// of adds to a failure which path was asked for.
-func of(path string, err error) error {
+// of adds to a failure what was asked for.
+func of(asked string, err error) error {
 	var f *spec.Failure
 	if !errors.As(err, &f) {
 		return err
 	}
-	return &spec.Failure{Expected: f.Expected + ", for GET " + path, Happened: f.Happened}
+	return &spec.Failure{Expected: f.Expected + ", for " + asked, Happened: f.Happened}
 }
 
 // headers looks at what goes with every file.
@@ -201,6 +201,22 @@ func keepsConnections(r *spec.Run, l lab) error {
 		}
 		if resp.StatusCode != status || status == 200 && (g.n != 300_001 || g.bad >= 0) {
 			return spec.Fail(fmt.Sprintf("answer %d of 3 to be %d", i+1, status), "%d; %s", resp.StatusCode, g)
+		}
+	}
+	r.Step("300 requests in one write: their heads are longer than MaxHead together")
+	if v, err = visit(r, s.addr, 0); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(v, strings.Repeat(request("GET /one HTTP/1.1"), 300)); err != nil {
+		return err
+	}
+	for i := range 300 {
+		resp, _, err := v.answer("GET")
+		if err != nil {
+			return spec.Fail(fmt.Sprintf("answer %d of 300", i+1), "%v", err)
+		}
+		if resp.StatusCode != 200 {
+			return spec.Fail(fmt.Sprintf("answer %d of 300 to be 200", i+1), "%d", resp.StatusCode)
 		}
 	}
 	for _, q := range []struct {

@@ -95,7 +95,8 @@ func (s *site) told(target error) bool {
 // visitor is one connection to a site.
 type visitor struct {
 	*net.TCPConn
-	in *bufio.Reader
+	in   *bufio.Reader
+	last error // with which the connection has ended; nil: regularly
 }
 
 // visit connects. room bounds what the client's kernel keeps; 0: its choice.
@@ -106,7 +107,7 @@ func visit(r *spec.Run, addr string, room int) (*visitor, error) {
 	}
 	r.Cleanup(func() { c.Close() })
 	c.SetReadDeadline(deadline(r))
-	return &visitor{c, bufio.NewReader(c)}, nil
+	return &visitor{TCPConn: c, in: bufio.NewReader(c)}, nil
 }
 
 // ask sends a request: its first line, and further ones, without the CRLFs.
@@ -133,6 +134,7 @@ func (v *visitor) answer(method string) (*http.Response, got, error) {
 // end expects the server's end of the connection, with nothing before it.
 func (v *visitor) end() error {
 	rest, err := io.ReadAll(io.LimitReader(v.in, 200))
+	v.last = err
 	if len(rest) > 0 {
 		return spec.Fail("the connection to end", "%q came", rest)
 	}

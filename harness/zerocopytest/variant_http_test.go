@@ -48,11 +48,14 @@ func newVariantServer(o Options, f fault) (Server, error) {
 	}
 	s := &variantServer{o: o, fault: f, root: root, open: map[net.Conn]bool{}}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: o.HeadTimeout, IdleTimeout: o.HeadTimeout, MaxHeaderBytes: max(o.MaxHead, 1000), ConnState: s.state}
+	s.http.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
 	if f == "no head timeout" || f == "each byte renews" {
 		s.http.ReadHeaderTimeout, s.http.IdleTimeout = 0, 0
 	}
 	return s, nil
 }
+
+type connKey struct{} // finds a request's connection in its context
 
 func (s *variantServer) state(c net.Conn, to http.ConnState) {
 	s.mu.Lock()
@@ -71,7 +74,7 @@ func (s *variantServer) state(c net.Conn, to http.ConnState) {
 
 func (s *variantServer) Serve(ln net.Listener) error {
 	switch s.fault {
-	case "each byte renews", "bodies are requests":
+	case "each byte renews", "bodies are requests", "a bound for the connection", "ends with what is unread":
 		ln = &wrapping{ln, s}
 	}
 	err := s.http.Serve(ln)
@@ -92,12 +95,13 @@ func (w *wrapping) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &wrapped{c, w.s}, nil
+	return &wrapped{Conn: c, s: w.s}, nil
 }
 
-type wrapped struct {
+type wrapped struct { // without CloseWrite
 	net.Conn
-	s *variantServer
+	s    *variantServer
+	read int
 }
 
 func (w *wrapped) Read(p []byte) (int, error) {
@@ -105,6 +109,9 @@ func (w *wrapped) Read(p []byte) (int, error) {
 		w.SetReadDeadline(time.Now().Add(w.s.o.HeadTimeout))
 	}
 	n, err := w.Conn.Read(p)
+	if w.read += n; w.read > 8<<10 && w.s.fault == "a bound for the connection" {
+		return 0, io.EOF
+	}
 	if w.s.fault == "bodies are requests" {
 		for _, name := range []string{"Content-Length", "Transfer-Encoding"} {
 			if i := bytes.Index(p[:n], []byte(name)); i >= 0 {
@@ -116,7 +123,9 @@ func (w *wrapped) Read(p []byte) (int, error) {
 }
 
 func (s *variantServer) Shutdown(ctx context.Context) error {
-	defer s.root.Close()
+	if s.fault != "the root stays open" {
+		defer s.root.Close()
+	}
 	switch s.fault {
 	case "ends everything":
 		return s.http.Close()
@@ -158,6 +167,11 @@ func (s *variantServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	} else {
 		kept = append(kept, f)
 	}
+	if s.fault == "what is not sent stays open" && len(req.Header) > 0 {
+		if again, _, err := s.file(req.URL.Path); err == nil {
+			kept = append(kept, again)
+		}
+	}
 	if s.conditions(w, req, info) {
 		return
 	}
@@ -181,10 +195,16 @@ func (s *variantServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err == nil {
 		err = out.err
 	}
-	if err != nil && s.o.OnError != nil && s.fault != "errors are kept" {
+	switch {
+	case err != nil && s.fault == "somebody must be told":
+		go s.o.OnError(err) // net/http recovers a panic here
+	case err != nil && s.o.OnError != nil && s.fault != "errors are kept":
 		s.o.OnError(err)
 	}
 	if err != nil {
+		if c, ok := req.Context().Value(connKey{}).(*net.TCPConn); ok && s.fault != "cut is a regular end" {
+			c.SetLinger(0)
+		}
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/asynclab/asynclab/harness/spec"
@@ -234,6 +238,9 @@ func cutAnswers(r *spec.Run, l lab) error {
 		if err == nil && (resp.ContentLength != 6<<20 || g.n >= 6<<20 || g.err == nil) {
 			return spec.Fail("fewer than the 6 MiB promised, and the end of the connection", "Content-Length %d; %s", resp.ContentLength, g)
 		}
+		if err == nil && !errors.Is(g.err, syscall.ECONNRESET) {
+			return spec.Fail("a reset where the answer is cut off", "%s", g)
+		}
 		if err := r.Until("OnError to be told ErrChanged", func() bool { return s.told(l.Changed) }); err != nil {
 			return err
 		}
@@ -290,8 +297,66 @@ func clientsComeAndGo(r *spec.Run, l lab) error {
 		if err := settles(r, before); err != nil {
 			return err
 		}
+		if err := leavesNoFile(r, s); err != nil {
+			return err
+		}
+		if err := tellsNobody(r, l, s); err != nil {
+			return err
+		}
 		return s.serves("f", 6<<20)
 	})
+}
+
+// tellsNobody has a client go in the midst of an answer of a server without OnError.
+func tellsNobody(r *spec.Run, l lab, like *site) error {
+	r.Step("no OnError, and a client goes in the midst of an answer")
+	server, err := l.New(Options{Root: like.dir, Way: bySendfile, HeadTimeout: time.Minute, WriteTimeout: time.Minute})
+	if err != nil {
+		return err
+	}
+	s := &site{Server: server, r: r, dir: like.dir}
+	if s.addr, s.ended, err = serve(r, server); err != nil {
+		return err
+	}
+	v, err := download(r, s)
+	if err != nil {
+		return err
+	}
+	gone(v.TCPConn)
+	if err := r.Call("Shutdown to return when its last client has gone", func() error { return s.Shutdown(r.Context()) }); err != nil {
+		return err
+	}
+	return nil
+}
+
+// leavesNoFile asks for what is opened and not sent. Without a garbage collector,
+// which would close what was forgotten, at some time.
+func leavesNoFile(r *spec.Run, s *site) error {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	v, err := visit(r, s.addr, 0)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(filepath.Join(s.dir, "folder"), 0o755); err != nil {
+		return err
+	}
+	before := descriptors()
+	r.Step("on one connection, 60 times each: 304, 416, HEAD, a folder")
+	for range 60 {
+		for _, q := range [][]string{
+			{"GET /f HTTP/1.1", "If-Modified-Since: " + time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)},
+			{"GET /f HTTP/1.1", "Range: bytes=99999999-"}, {"HEAD /f HTTP/1.1"}, {"GET /folder HTTP/1.1"},
+		} {
+			if err := v.ask(q...); err != nil {
+				return err
+			}
+			method, _, _ := strings.Cut(q[0], " ")
+			if _, _, err := v.answer(method); err != nil {
+				return of(strings.Join(q, ", "), err)
+			}
+		}
+	}
+	return settles(r, before)
 }
 
 func drainsAnswers(r *spec.Run, l lab) error {
@@ -401,5 +466,30 @@ func shutdownHasAnEnd(r *spec.Run, l lab) error {
 	if now := descriptors(); now > before+3+40 {
 		return spec.Fail("every connection to be closed when Shutdown returns", "%d descriptors are open, %d were before", now, before)
 	}
-	return nil
+	return closesRoots(r, l, s.dir)
+}
+
+// closesRoots has servers come and go. Without a garbage collector, which would
+// close a root that was forgotten, at some time.
+func closesRoots(r *spec.Run, l lab, dir string) error {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	before := descriptors()
+	r.Step("60 servers are made, and shut down")
+	for range 60 {
+		s, err := l.New(Options{Root: dir, Way: byCopy, HeadTimeout: time.Minute, WriteTimeout: time.Minute})
+		if err != nil {
+			return err
+		}
+		_, ended, err := serve(r, s)
+		if err != nil {
+			return err
+		}
+		if err := r.Call("Shutdown to return", func() error { return s.Shutdown(r.Context()) }); err != nil {
+			return err
+		}
+		if err := result(r, "Serve to return nil after Shutdown", ended, nil); err != nil {
+			return err
+		}
+	}
+	return settles(r, before)
 }
