@@ -1,6 +1,7 @@
 package eventlooptest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -134,6 +135,23 @@ func onCloseTellsWhy(r *spec.Run, new New) error {
 			c.Close()
 		}
 	}
+	for _, word := range []string{"close twice", "abort"} {
+		c, err := dial(r, s.addr)
+		if err != nil {
+			return err
+		}
+		r.Step("a handler is done with a client (%s), who has sent three frames in one packet", word)
+		if err := c.send([]byte(word), []byte("behind it"), []byte("and behind that")); err != nil {
+			return err
+		}
+		if _, late := d.waitClosed(c, "has a handler that was done with it"); late != nil {
+			return late
+		}
+		if n := len(d.of(c).messages); n != 1 {
+			return spec.Fail("nothing to be received after Close or Abort", "%d more frames came after: %s", n-1, word)
+		}
+		c.Close()
+	}
 	if err := settle(r, s); err != nil {
 		return err
 	}
@@ -166,6 +184,10 @@ func closeSendsWhatIsQueued(r *spec.Run, new New) error {
 	o.OnMessage = func(c Conn, msg []byte) {
 		if string(msg) == "all, then close" {
 			c.Write(large)
+			c.Close()
+		}
+		if string(msg) == "some, then close" {
+			c.Write(large[:1<<20])
 			c.Close()
 		}
 	}
@@ -206,7 +228,55 @@ func closeSendsWhatIsQueued(r *spec.Run, new New) error {
 			return spec.Fail("OnClose to get nil after Close", "it got: %v", reason)
 		}
 	}
-	return nil
+	if err := closeOutlastsTheKernel(r, d, s, large); err != nil {
+		return err
+	}
+	return closeEndsAtLast(r, d, s)
+}
+
+// closeOutlastsTheKernel has a client send when our kernel has everything, and
+// the client's has not: a descriptor that is closed by then answers with RST.
+func closeOutlastsTheKernel(r *spec.Run, d *diary, s *serving, large []byte) error {
+	const rest = 1 << 20 // bytes that the client has not read when it sends
+	c, err := dial(r, s.addr)
+	if err != nil {
+		return err
+	}
+	if err := c.SetReadBuffer(64 << 10); err != nil { // its kernel holds little
+		return err
+	}
+	r.Step("12 MiB and Close again; the client reads but the last MiB, sends a byte, and reads that")
+	if err := c.pieces(appendFrame(nil, []byte("all, then close"))); err != nil {
+		return err
+	}
+	if err := c.expectBytes(large[:unread-rest]); err != nil {
+		return spec.Fail("everything that was sent before Close", "%v", err)
+	}
+	if err := r.Until("the kernel to take what is queued", func() bool { return d.of(c).conn.Queued() == 0 }); err != nil {
+		return err
+	}
+	c.Write([]byte{0})
+	if err := c.expectBytes(large[unread-rest:]); err != nil {
+		return spec.Fail("everything that was sent before Close, also to a client that still sends", "%v", err)
+	}
+	return c.expectEnd()
+}
+
+// closeEndsAtLast has a client that takes the last bytes never.
+func closeEndsAtLast(r *spec.Run, d *diary, s *serving) error {
+	c, err := dial(r, s.addr)
+	if err != nil {
+		return err
+	}
+	if err := c.SetReadBuffer(4 << 10); err != nil {
+		return err
+	}
+	r.Step("a client reads nothing of what our kernel has taken: 5 s after Close it is given up")
+	if err := c.pieces(appendFrame(nil, []byte("some, then close"))); err != nil {
+		return err
+	}
+	_, late := d.waitClosed(c, "was closed, and whose peer does not take the last bytes")
+	return late
 }
 
 func abortSendsNothing(r *spec.Run, new New) error {
@@ -244,9 +314,70 @@ func abortSendsNothing(r *spec.Run, new New) error {
 		if !errors.Is(reason, errAborted) {
 			return spec.Fail("OnClose to get what Abort was given", "it got: %v", reason)
 		}
+		if n := d.of(c).conn.Queued(); n != 0 {
+			return spec.Fail("nothing to be queued any more when a connection has ended", "Queued says %d bytes", n)
+		}
 		c.Close()
 	}
-	return d.orderly()
+	if err := d.orderly(); err != nil {
+		return err
+	}
+	return buffersStayApart(r, new)
+}
+
+// buffersStayApart aborts connections that have something queued, and then sends
+// to others: a buffer that was given back twice belongs to two of them.
+func buffersStayApart(r *spec.Run, new New) error {
+	const conns, aborted = 12, 8
+	var open []Conn // loop goroutine only
+	one, another := bytes.Repeat([]byte("1"), 2000), bytes.Repeat([]byte("2"), 2000)
+	o := Options[Conn]{
+		OnOpen: func(c Conn) { open = append(open, c) },
+		OnMessage: func(_ Conn, msg []byte) {
+			switch string(msg) {
+			case "abort":
+				for _, c := range open[:aborted] {
+					c.Write(one)
+					c.Abort(errAborted)
+				}
+			case "send":
+				for i, c := range open[aborted:] {
+					c.Send([][]byte{one, another}[i%2])
+				}
+			}
+		},
+	}
+	s, err := serve(r, new, o)
+	if err != nil {
+		return err
+	}
+	var clients []*client
+	for range conns {
+		c, err := dial(r, s.addr)
+		if err != nil {
+			return err
+		}
+		clients = append(clients, c)
+	}
+	r.Step("%d connections are aborted with 2,000 bytes queued; then a callback sends to %d others", aborted, conns-aborted)
+	last := clients[conns-1]
+	if err := settle(r, s); err != nil { // all are open, and it comes behind them
+		return err
+	}
+	if err := last.send([]byte("abort")); err != nil {
+		return err
+	}
+	for range 10 {
+		if err := last.send([]byte("send")); err != nil {
+			return err
+		}
+		for i, c := range clients[aborted:] {
+			if err := c.expect([][]byte{one, another}[i%2]); err != nil {
+				return spec.Fail("each connection to get what was sent to it", "%v", err)
+			}
+		}
+	}
+	return nil
 }
 
 func halfCloseGetsItsReplies(r *spec.Run, new New) error {
@@ -308,7 +439,11 @@ func sendAfterTheEnd(r *spec.Run, new New) error {
 			}
 		}()
 		_, err := c.Write([]byte("too late"))
-		for what, err := range map[string]error{"Send": c.Send([]byte("too late")), "Write": err} {
+		errs := map[string]error{"Send": c.Send([]byte("too late")), "Write": err}
+		if when != "after OnClose" { // which is not the loop's goroutine
+			_, errs["WriteNow"] = c.WriteNow([]byte("too late"))
+		}
+		for what, err := range errs {
 			if !errors.Is(err, net.ErrClosed) && len(wrong) < cap(wrong) {
 				wrong <- spec.Fail(what+" "+when+" to return net.ErrClosed", "it returned: %v", err)
 			}

@@ -120,6 +120,36 @@ func framesArriveWhole(r *spec.Run, new New) error {
 	if err := c.send(sent...); err != nil {
 		return err
 	}
+	if err := d.waitMessages(c, sent...); err != nil {
+		return err
+	}
+	return appendsStayApart(r, new)
+}
+
+// appendsStayApart has a handler append to a message, which it may: behind it in
+// the buffer lies the next frame.
+func appendsStayApart(r *spec.Run, new New) error {
+	d := newDiary(r)
+	o := d.options()
+	inner := o.OnMessage
+	o.OnMessage = func(c Conn, msg []byte) {
+		inner(c, msg)
+		msg = append(msg, "!!!!!!!!"...)
+		msg[len(msg)-1] = '?'
+	}
+	s, err := serve(r, new, o)
+	if err != nil {
+		return err
+	}
+	c, err := dial(r, s.addr)
+	if err != nil {
+		return err
+	}
+	r.Step("three frames with one write, and OnMessage appends to what it is given")
+	sent := [][]byte{[]byte("one"), []byte("two"), []byte("three")}
+	if err := c.send(sent...); err != nil {
+		return err
+	}
 	return d.waitMessages(c, sent...)
 }
 
@@ -222,7 +252,7 @@ func oversizedFrameIsRefused(r *spec.Run, new New) error {
 	if err != nil {
 		return err
 	}
-	for _, size := range []uint32{limit + 1, 1 << 20, 1<<31 - 1, 1 << 31, 1<<32 - 1} {
+	for i, size := range []uint32{limit + 1, limit + 1, 1 << 20, 1<<31 - 1, 1 << 31, 1<<32 - 1} {
 		c, err := dial(r, s.addr)
 		if err != nil {
 			return err
@@ -235,7 +265,14 @@ func oversizedFrameIsRefused(r *spec.Run, new New) error {
 		if err := d.waitMessages(c, ok); err != nil {
 			return err
 		}
-		if err := c.raw(binary.BigEndian.AppendUint32(nil, size)); err != nil {
+		length := binary.BigEndian.AppendUint32(nil, size)
+		if i == 1 {
+			if err := c.pieces(length[:1], length[1:3]); err != nil { // and the last byte below
+				return err
+			}
+			length = length[3:]
+		}
+		if err := c.raw(length); err != nil {
 			return err
 		}
 		reason, late := d.waitClosed(c, fmt.Sprintf("announces a frame of %d bytes, with MaxMessage %d", size, limit))
@@ -339,8 +376,8 @@ func onDataKeepsTheRest(r *spec.Run, new New) error {
 	if d.of(endless).closed > 0 {
 		return spec.Fail("MaxMessage unconsumed bytes to be allowed", "the connection was closed: %v", d.of(endless).err)
 	}
-	r.Step("and 64 KiB more")
-	endless.Write(bytes.Repeat([]byte("?"), 64<<10)) // may meet the close
+	r.Step("and one byte more")
+	endless.Write([]byte("?"))
 	reason, late := d.waitClosed(endless, "leaves more than MaxMessage bytes unconsumed")
 	if late == nil && reason == nil {
 		return spec.Fail("OnClose to get an error that says why", "it got nil")

@@ -420,5 +420,47 @@ func postRunsOnTheLoop(r *spec.Run, new New) error {
 	if n := disorder.Load(); n > 0 {
 		return spec.Fail("posted functions in the order of the calls", "%d ran out of order", n)
 	}
-	return t.verdict()
+	if err := t.verdict(); err != nil {
+		return err
+	}
+	return panicEndsRun(r, new, "given to Post", func(l Loop, fn func()) error { return l.Post(fn) })
+}
+
+// panicEndsRun has a function panic that belongs to no connection: nobody knows
+// what it has left undone, so all of them end, and Run says why.
+func panicEndsRun(r *spec.Run, new New, what string, give func(l Loop, fn func()) error) error {
+	const word = "malformed work 4711"
+	d := newDiary(r)
+	s, err := serve(r, new, d.options())
+	if err != nil {
+		return err
+	}
+	var clients []*client
+	for range 3 {
+		c, err := dial(r, s.addr)
+		if err != nil {
+			return err
+		}
+		if _, err := d.waitOpen(c); err != nil {
+			return err
+		}
+		clients = append(clients, c)
+	}
+	r.Step("a function %s panics", what)
+	if err := give(s.Loop, func() { panic(word) }); err != nil {
+		return err
+	}
+	err, late := spec.Wait(r, "Run to return after a panic in a function "+what, s.ended)
+	if late != nil {
+		return late
+	}
+	if err == nil || !strings.Contains(err.Error(), word) {
+		return spec.Fail("Run to return the panic of a function "+what, "it returned: %v", err)
+	}
+	for _, c := range clients {
+		if l := d.of(c); l.closed != 1 || l.err == nil {
+			return spec.Fail("OnClose once for every connection, with an error, before Run returns", "%d times, with: %v", l.closed, l.err)
+		}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package eventlooptest
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 
@@ -67,7 +68,7 @@ var roomRules = []spec.Rule[New]{
 // drainIsTold pumps far more than the queue and the kernel hold, with OnDrain
 // as the only sign to go on: from callbacks, then from another goroutine.
 func drainIsTold(r *spec.Run, new New) error {
-	const bound, size, frames = 1 << 20, 64 << 10, 400 // 26 MB
+	const bound, size, frames = 8 << 20, 64 << 10, 400 // 26 MB, and a queue that the kernel cannot take at once
 	for _, from := range []string{"callbacks", "another goroutine"} {
 		next, queued := 0, -1
 		room, full := make(chan struct{}, 1), make(chan struct{}, 1)
@@ -114,7 +115,7 @@ func drainIsTold(r *spec.Run, new New) error {
 		if err != nil {
 			return err
 		}
-		r.Step("MaxQueued is 1 MiB; %d frames of 64 KiB are sent from %s, which go on when OnDrain is called", frames, from)
+		r.Step("MaxQueued is 8 MiB; %d frames of 64 KiB are sent from %s, which go on when OnDrain is called", frames, from)
 		if err := c.send([]byte("go")); err != nil {
 			return err
 		}
@@ -145,7 +146,13 @@ func writeNowKeepsItsPlace(r *spec.Run, new New) error {
 	large := pattern(1, unread)
 	want := append([]byte("abcd"), large...)
 	want = append(want, "efgh"...)
-	o := Options[Conn]{MaxQueued: 2 * unread, OnMessage: func(c Conn, _ []byte) {
+	o := Options[Conn]{MaxQueued: 2 * unread, OnMessage: func(c Conn, msg []byte) {
+		if string(msg) == "at once" { // nothing is queued: the kernel takes some of it
+			c.WriteNow(large)
+			c.WriteNow([]byte("x"))
+			c.Write([]byte("y"))
+			return
+		}
 		c.Write([]byte("a"))
 		c.WriteNow([]byte("b"))
 		c.Write([]byte("c"))
@@ -166,6 +173,13 @@ func writeNowKeepsItsPlace(r *spec.Run, new New) error {
 	}
 	r.Step("a callback calls Write and WriteNow by turns, with 12 MiB in the middle; the client reads")
 	if err := c.expectBytes(want); err != nil {
+		return spec.Fail("the bytes in the order of the calls", "%v", err)
+	}
+	if c, err = owed(r, s, "at once"); err != nil {
+		return err
+	}
+	r.Step("another callback begins with a WriteNow of 12 MiB, of which the kernel takes a part")
+	if err := c.expectBytes(append(bytes.Clone(large), "xy"...)); err != nil {
 		return spec.Fail("the bytes in the order of the calls", "%v", err)
 	}
 	return nil

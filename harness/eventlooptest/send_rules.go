@@ -149,7 +149,39 @@ func repliesKeepTheirOrder(r *spec.Run, new New) error {
 			return spec.Fail("Send to succeed", "it returned: %v", <-sendErr)
 		}
 	}
-	return <-writing
+	if err := <-writing; err != nil {
+		return err
+	}
+	return sendsLeaveTheMessage(r, new)
+}
+
+// sendsLeaveTheMessage sends something else while a message is being looked at:
+// the message must not lie in a buffer that Send takes.
+func sendsLeaveTheMessage(r *spec.Run, new New) error {
+	o := Options[Conn]{OnMessage: func(c Conn, msg []byte) {
+		c.Send([]byte("before it"))
+		c.Send(msg)
+	}}
+	s, err := serve(r, new, o)
+	if err != nil {
+		return err
+	}
+	c, err := dial(r, s.addr)
+	if err != nil {
+		return err
+	}
+	r.Step("frames that come in two pieces; each callback sends something else, and then the frame")
+	for i := range 20 {
+		p := pattern(i, 200)
+		frame := appendFrame(nil, p)
+		if err := c.pieces(frame[:50], frame[50:]); err != nil {
+			return err
+		}
+		if err := c.expect([]byte("before it"), p); err != nil {
+			return spec.Fail("a message to stay as it is until OnMessage returns", "%v", err)
+		}
+	}
+	return nil
 }
 
 const unread = 12 << 20 // bytes the kernel does not take for a peer that does not read
@@ -244,10 +276,61 @@ func (c *client) readWhatIsThere() (total int, err error) {
 }
 
 func slowReaderIsBounded(r *spec.Run, new New) error {
-	if err := sendIsRefused(r, new); err != nil {
+	for _, step := range []func(*spec.Run, New) error{sendIsRefused, boundIsExact, readingStops} {
+		if err := step(r, new); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// boundIsExact fills a queue to the last byte. It does not move meanwhile: the
+// client does not read, and the kernel takes no more.
+func boundIsExact(r *spec.Run, new New) error {
+	const bound = 2 * unread
+	results := make(chan error, 1)
+	o := Options[Conn]{MaxQueued: bound, OnMessage: func(c Conn, msg []byte) {
+		if string(msg) == "much" {
+			c.Write(make([]byte, unread))
+			return
+		}
+		results <- fillUp(c, bound)
+	}}
+	s, err := serve(r, new, o)
+	if err != nil {
 		return err
 	}
-	return readingStops(r, new)
+	c, err := owed(r, s, "much")
+	if err != nil {
+		return err
+	}
+	if err := c.taken(); err != nil {
+		return err
+	}
+	r.Step("12 MiB are owed to a client that does not read, MaxQueued is 24 MiB; a callback fills the queue to the last byte")
+	if err := c.send([]byte("to the last byte")); err != nil {
+		return err
+	}
+	wrong, late := spec.Wait(r, "OnMessage while the queue is less than half full", results)
+	return errors.Join(late, wrong)
+}
+
+func fillUp(c Conn, bound int) error {
+	had := c.Queued()
+	room := bound - had
+	if err := c.Send(make([]byte, room-3)); err == nil {
+		return spec.Fail("Send to refuse what, with its length, is one byte more than MaxQueued", "it was taken: %d bytes are queued", c.Queued())
+	}
+	if got := c.Queued(); got != had {
+		return spec.Fail("a refused Send to queue nothing", "%d bytes more are queued", got-had)
+	}
+	if err := c.Send(make([]byte, room-4)); err != nil {
+		return spec.Fail("Send to take what fills the queue to exactly MaxQueued", "it returned: %v (%d bytes of %d are queued)", err, c.Queued(), bound)
+	}
+	if _, err := c.Write([]byte{1}); err == nil {
+		return spec.Fail("Write to refuse one byte more than MaxQueued", "it was taken: %d bytes are queued", c.Queued())
+	}
+	return nil
 }
 
 // sendIsRefused sends until MaxQueued is reached, and looks at what was queued.

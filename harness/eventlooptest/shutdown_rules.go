@@ -143,6 +143,23 @@ func shutdownOwesNothing(r *spec.Run, new New) error {
 	if err := waiting.delivered(); err != nil {
 		return err
 	}
+	r.Step("150 clients connect and send: they are in the backlog")
+	var backlog []*client
+	for range 150 {
+		c, err := dial(r, s.addr)
+		if err != nil {
+			return err
+		}
+		if err := c.send([]byte("late, and in time")); err != nil {
+			return err
+		}
+		backlog = append(backlog, c)
+	}
+	for _, c := range backlog { // acknowledged: so it is connected on both sides
+		if err := c.delivered(); err != nil {
+			return err
+		}
+	}
 	r.Step("Shutdown is called, without a deadline that matters")
 	down := r.Go(func() error { return s.Shutdown(r.Context()) })
 	for range 100 { // until it shows, if it does
@@ -155,6 +172,12 @@ func shutdownOwesNothing(r *spec.Run, new New) error {
 	for i, c := range crowd {
 		if err := c.expect([]byte("one of many")); err != nil {
 			return spec.Fail("what had arrived to be delivered, and its replies to be sent", "client %d of %d: %v", i+1, len(crowd), err)
+		}
+		c.Close()
+	}
+	for i, c := range backlog {
+		if err := c.expect([]byte("late, and in time")); err != nil {
+			return spec.Fail("clients who were connected when Shutdown began to be served", "client %d of %d in the backlog: %v", i+1, len(backlog), err)
 		}
 		c.Close()
 	}
@@ -326,6 +349,14 @@ func nothingIsLeft(r *spec.Run, new New) error {
 		return err
 	}
 	unused.Listen("203.0.113.1:1") // an address that is not ours
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := unused.Adopt(pair[0]); err != nil {
+		return spec.Fail("Adopt before Run to return nil", "it returned: %v", err)
+	}
+	unix.Close(pair[1])
 	if err := r.Call("Shutdown before Run to return", func() error { return unused.Shutdown(r.Context()) }); err != nil {
 		return err
 	}

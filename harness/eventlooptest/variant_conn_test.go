@@ -32,17 +32,18 @@ type variantConn struct {
 	wasFD    int  // what fd was; for fault "the value stays with the descriptor"
 	stuck    bool // for fault "never reads again after a full queue"
 
-	mu     sync.Mutex // guards the following
-	fd     int        // -1 once closed
-	out    []byte     // not written yet
-	box    *[]byte    // out's home in the pool
-	armed  bool
-	ended  bool // takes no more
-	asked  bool // finish is in the inbox
-	abort  bool
-	err    error
-	sealed bool // SHUT_WR was sent
-	full   bool // a Send was refused, and OnDrain is owed
+	mu      sync.Mutex // guards the following
+	fd      int        // -1 once closed
+	out     []byte     // not written yet
+	box     *[]byte    // out's home in the pool
+	armed   bool
+	ended   bool // takes no more
+	asked   bool // finish is in the inbox
+	abort   bool
+	err     error
+	sealed  bool   // SHUT_WR was sent
+	calling []byte // of one fault: what OnMessage has
+	full    bool   // a Send was refused, and OnDrain is owed
 }
 
 const readInterest = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET
@@ -130,6 +131,9 @@ func (c *variantConn) tellOfRoom() {
 	due := c.full && !c.ended && len(c.out) == 0
 	if c.v.fault == "OnDrain comes while the queue is full" {
 		due = c.full
+	}
+	if c.v.fault == "OnDrain comes when half is sent" {
+		due = c.full && !c.ended && len(c.out) <= c.v.o.MaxQueued/2
 	}
 	c.full = c.full && !due
 	c.mu.Unlock()
@@ -221,6 +225,8 @@ func (c *variantConn) deliver(fresh []byte) {
 		c.in = nil
 	case c.v.fault == "keeps the rest by reference":
 		c.in = rest
+	case len(rest) == c.v.o.MaxMessage+1 && c.v.fault == "OnData may leave one byte more":
+		c.in = append([]byte(nil), rest...)
 	case c.v.o.OnData != nil && len(rest) > c.v.o.MaxMessage && c.v.fault != "OnData without bound":
 		c.end(errors.New("too much unconsumed"))
 	case n > 0 || len(c.in) == 0:
@@ -242,7 +248,7 @@ func (c *variantConn) onData(data []byte) (n int) {
 
 func (c *variantConn) parse(data []byte) (consumed int) {
 	defer c.recover()
-	for !c.isEnded() {
+	for !c.isEnded() || c.v.fault == "delivers on behind Close" {
 		rest := data[consumed:]
 		if len(rest) < 4 {
 			if c.v.fault == "forgets a header split across reads" {
@@ -254,6 +260,9 @@ func (c *variantConn) parse(data []byte) (consumed int) {
 		limit := c.v.o.MaxMessage
 		if c.v.fault == "the limit is off by one" {
 			limit--
+		}
+		if c.v.fault == "a length in pieces may be one more" && len(c.in) > 0 {
+			limit++
 		}
 		if size > limit && c.v.fault == "an oversized frame is skipped" {
 			return len(data)
@@ -270,6 +279,9 @@ func (c *variantConn) parse(data []byte) (consumed int) {
 			return consumed
 		}
 		msg := rest[4 : 4+size : 4+size]
+		if c.v.fault == "append reaches the next frame" {
+			msg = rest[4 : 4+size]
+		}
 		if c.v.fault == "allocates per message" {
 			msg = append([]byte(nil), msg...)
 		}
@@ -290,6 +302,8 @@ func (c *variantConn) parse(data []byte) (consumed int) {
 
 func (c *variantConn) call(msg []byte) {
 	defer c.recover()
+	c.calling = msg
+	defer func() { c.calling = nil }()
 	if c.v.fault == "a second goroutine calls back" {
 		done := make(chan bool)
 		go func() { c.v.o.OnMessage(c, msg); close(done) }()
@@ -390,6 +404,10 @@ func (c *variantConn) finish() {
 		c.sealed = true
 		c.mu.Unlock()
 		unix.Shutdown(c.fd, unix.SHUT_WR)
+		if c.v.fault == "closes when our kernel has everything" {
+			c.teardown(c.err)
+			return
+		}
 		c.readable, c.quota, c.in = true, math.MaxInt, nil
 		c.awaitAck(time.Now().Add(5 * time.Second))
 	}
@@ -407,7 +425,7 @@ func (c *variantConn) awaitAck(until time.Time) {
 		return
 	}
 	n, _ := unix.IoctlGetInt(c.fd, unix.SIOCOUTQ)
-	if n == 0 || time.Now().After(until) {
+	if n == 0 || time.Now().After(until) && c.v.fault != "waits for the last byte for ever" {
 		c.teardown(c.err)
 		return
 	}
@@ -453,6 +471,9 @@ func (c *variantConn) drop() {
 	if c.box != nil && cap(c.out) <= 64<<10 {
 		*c.box = c.out[:0]
 		outs.Put(c.box)
+		if c.v.fault == "a buffer goes back twice" && c.abort {
+			outs.Put(c.box)
+		}
 	}
 	if c.v.fault == "a burst leaves its memory behind" && !c.closed {
 		c.out = c.out[:0]
@@ -477,7 +498,18 @@ func (c *variantConn) RemoteAddr() net.Addr { return c.remote }
 func (c *variantConn) WriteNow(p []byte) (int, error) {
 	c.mu.Lock()
 	waiting := len(c.out) > 0
+	ended := c.ended
 	c.mu.Unlock()
+	if ended && c.v.fault == "WriteNow asks for no end" {
+		return len(p), nil
+	}
+	if c.v.fault == "WriteNow forgets where the kernel stopped" && !waiting && !ended {
+		n, _ := unix.Write(c.fd, p)
+		if n = max(n, 0); n < len(p) {
+			c.Write(p[n+1:])
+		}
+		return len(p), nil
+	}
 	if n := 0; c.v.fault == "WriteNow overtakes the queue" && waiting || c.v.fault == "WriteNow drops what the kernel did not take" {
 		for n < len(p) { // a piece of its own, so that the mutant does not block
 			m, err := unix.Write(c.fd, p[n:])
@@ -545,6 +577,16 @@ func (c *variantConn) queue(p []byte, framed bool) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 	}
+	if c.v.fault == "Send takes the message's buffer" {
+		copy(c.calling, p)
+	}
+	size := len(p)
+	if framed && c.v.fault != "MaxQueued counts no lengths" {
+		size += 4
+	}
+	if c.v.fault == "MaxQueued and a byte" {
+		size--
+	}
 	switch {
 	case c.ended && c.v.fault == "Send after Close crashes":
 		panic("send on a closed connection")
@@ -555,11 +597,11 @@ func (c *variantConn) queue(p []byte, framed bool) error {
 		return net.ErrClosed
 	case c.ended:
 		return net.ErrClosed
-	case len(c.out)+len(p)+4 > c.v.o.MaxQueued && c.v.fault == "a refused Send leaves its length behind":
+	case len(c.out)+size > c.v.o.MaxQueued && c.v.fault == "a refused Send leaves its length behind":
 		c.out = binary.BigEndian.AppendUint32(c.out, uint32(len(p)))
 		return errors.New("queue full")
-	case len(c.out)+len(p)+4 > c.v.o.MaxQueued && c.v.fault != "no bound on the queue":
-		c.full = len(p)+4 <= c.v.o.MaxQueued
+	case len(c.out)+size > c.v.o.MaxQueued && c.v.fault != "no bound on the queue":
+		c.full = size <= c.v.o.MaxQueued
 		return errors.New("queue full")
 	}
 	if c.v.fault == "direct write overtakes the queue" && len(c.out) > 0 {
@@ -581,8 +623,8 @@ func (c *variantConn) queue(p []byte, framed bool) error {
 		c.out, c.box = p, nil
 	}
 	switch c.v.fault {
-	case throughTheLoop, "loses a wake-up", "wakes for each Send":
-		if !c.asked || c.v.fault != throughTheLoop {
+	case throughTheLoop, "loses a wake-up", "wakes for each Send", "a buffer goes back twice":
+		if !c.asked || c.v.fault != throughTheLoop { // faults that wait for the turn's end, too
 			c.asked = true
 			c.v.post(item{fn: c.later, fd: -1}, true)
 		}

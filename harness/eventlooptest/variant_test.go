@@ -32,6 +32,7 @@ type variant struct {
 	lastID           uint64
 	ready, spare     []*variantConn
 	timers           []*variantTimer
+	failed           error // why Run ends
 	buf              []byte
 	draining         bool
 
@@ -170,7 +171,7 @@ func (v *variant) Run() error {
 
 func (v *variant) loop() error {
 	events := make([]unix.EpollEvent, 64)
-	for !v.force.Load() && !(v.draining && len(v.conns) == 0) {
+	for !v.force.Load() && v.failed == nil && !(v.draining && len(v.conns) == 0) {
 		n, err := unix.EpollWait(v.ep, events, v.timeout())
 		if err == unix.EINTR && v.fault != "a signal ends Run" {
 			n, err = 0, nil
@@ -188,7 +189,7 @@ func (v *variant) loop() error {
 	if v.fault == "Run returns an error after Shutdown" {
 		return net.ErrClosed
 	}
-	return nil
+	return v.failed
 }
 
 func (v *variant) timeout() int {
@@ -198,7 +199,11 @@ func (v *variant) timeout() int {
 	case len(v.timers) == 0 || v.fault == "a timer does not wake an idle loop":
 		return -1
 	}
-	return max(0, int((time.Until(v.timers[0].when)+time.Millisecond-1)/time.Millisecond))
+	d := time.Until(v.timers[0].when)
+	if v.fault == "rounds its sleep down" {
+		return max(0, int(d/time.Millisecond))
+	}
+	return max(0, int((d+time.Millisecond-1)/time.Millisecond))
 }
 
 func (v *variant) dispatch(id uint64, events uint32) {
@@ -304,7 +309,7 @@ func (v *variant) runInbox() {
 	v.inbox = v.spareBox[:0]
 	v.mu.Unlock()
 	for _, it := range work {
-		it.fn()
+		v.protect(it.fn)
 	}
 	clear(work)
 	v.mu.Lock()
@@ -358,6 +363,13 @@ func (v *variant) Shutdown(ctx context.Context) error {
 
 // drain reads what has arrived on every connection, and ends it.
 func (v *variant) drain() {
+	for _, fd := range v.listeners {
+		for range 256 { // 16 each
+			if v.fault != "the backlog is dropped" {
+				v.accept(fd)
+			}
+		}
+	}
 	v.draining = true
 	if v.fault != "leaves the listener open" {
 		v.closeListeners()
@@ -391,7 +403,7 @@ func (v *variant) release() {
 		return
 	}
 	for _, it := range left {
-		if it.fd >= 0 {
+		if it.fd >= 0 && v.fault != "what was adopted before Run stays open" {
 			unix.Close(it.fd)
 		}
 	}
@@ -441,6 +453,20 @@ func (v *variant) AfterFunc(d time.Duration, fn func()) (stop func() bool) {
 	}
 }
 
+// protect runs what belongs to no connection. A panic in it ends Run.
+func (v *variant) protect(fn func()) {
+	defer func() {
+		p := recover()
+		switch {
+		case p == nil || v.failed != nil:
+		case v.fault == "a panic in a posted function is nobody's":
+		default:
+			v.failed = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	fn()
+}
+
 func (v *variant) runTimers() {
 	now := time.Now()
 	if v.fault == "a timer fires early" {
@@ -451,7 +477,7 @@ func (v *variant) runTimers() {
 		v.timers = slices.Delete(v.timers, 0, 1)
 		if !t.out {
 			t.out = true
-			t.fn()
+			v.protect(t.fn)
 		}
 	}
 }

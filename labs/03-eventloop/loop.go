@@ -29,8 +29,9 @@ type Options struct {
 
 	// OnMessage is called for each complete frame with its payload, in the
 	// order of arrival. msg belongs to the loop: it is valid until OnMessage
-	// returns and is overwritten afterwards, so copy what you keep. A frame is
-	// a 4-byte big-endian length and that many bytes.
+	// returns and is overwritten afterwards, so copy what you keep; its
+	// capacity ends with it, so append makes a copy. A frame is a 4-byte
+	// big-endian length and that many bytes.
 	OnMessage func(c *Conn, msg []byte)
 
 	// OnData takes the place of OnMessage for protocols with frames of their

@@ -5,7 +5,8 @@ import (
 	"errors"
 )
 
-// Shutdown stops accepting, delivers what has arrived, sends what is queued,
+// Shutdown takes who waits in the backlog, for they believe themselves
+// connected, and nobody after; delivers what has arrived, sends what is queued,
 // closes every connection, and waits until Run has ended. When ctx ends first
 // it closes at once, connections with ErrForced, and returns ctx's error. It
 // may be called from any goroutine but the loop's, where it would wait for

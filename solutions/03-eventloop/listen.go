@@ -13,6 +13,7 @@ import (
 
 const (
 	acceptsPerTurn = 64                     // connections taken before others have a turn
+	lastAccepts    = 4096                   // connections taken from the backlog when the loop drains
 	acceptPause    = 100 * time.Millisecond // rest after an accept that cannot succeed now
 )
 
@@ -85,11 +86,11 @@ func bindListen(fd int, sa unix.Sockaddr, reusePort bool) (net.Addr, error) {
 
 // acceptFrom takes connections from a listener's backlog. The eventfd comes
 // here too and is no listener: that it ended the wait is all it has to do.
-func (l *Loop) acceptFrom(fd int) {
+func (l *Loop) acceptFrom(fd, most int) {
 	if !slices.Contains(l.listeners.fds, fd) {
 		return
 	}
-	for range acceptsPerTurn {
+	for range most {
 		conn, peer, err := unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch err {
 		case nil:

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Shutdown stops accepting, delivers what has arrived, sends what is queued,
+// Shutdown takes who waits in the backlog, for they believe themselves
+// connected, and nobody after; delivers what has arrived, sends what is queued,
 // closes every connection, and waits until Run has ended. When ctx ends first
 // it closes at once, connections with ErrForced, and returns ctx's error. It
 // may be called from any goroutine but the loop's, where it would wait for
@@ -42,7 +43,7 @@ func (b *inbox) stop() (running bool) {
 func (l *Loop) beginDrain() {
 	l.draining = true
 	for _, fd := range l.listeners.fds {
-		l.acceptFrom(fd)
+		l.acceptFrom(fd, lastAccepts)
 	}
 	l.closeListeners()
 	for _, c := range l.conns {
