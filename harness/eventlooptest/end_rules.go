@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
@@ -328,22 +329,23 @@ func abortSendsNothing(r *spec.Run, new New) error {
 // buffersStayApart aborts connections that have something queued, and then sends
 // to others: a buffer that was given back twice belongs to two of them.
 func buffersStayApart(r *spec.Run, new New) error {
-	const conns, aborted = 12, 8
-	var open []Conn // loop goroutine only
-	one, another := bytes.Repeat([]byte("1"), 2000), bytes.Repeat([]byte("2"), 2000)
+	const stay, aborted, rounds = 4, 8, 8
+	var opened atomic.Int64
+	var open []Conn // loop goroutine only: those that stay, and the others
+	payloads := [2][]byte{bytes.Repeat([]byte("1"), 2000), bytes.Repeat([]byte("2"), 2000)}
 	o := Options[Conn]{
-		OnOpen: func(c Conn) { open = append(open, c) },
+		OnOpen: func(c Conn) { open = append(open, c); opened.Add(1) },
 		OnMessage: func(_ Conn, msg []byte) {
-			switch string(msg) {
-			case "abort":
-				for _, c := range open[:aborted] {
-					c.Write(one)
+			if string(msg) == "abort" {
+				for _, c := range open[stay:] {
+					c.Write(payloads[0])
 					c.Abort(errAborted)
 				}
-			case "send":
-				for i, c := range open[aborted:] {
-					c.Send([][]byte{one, another}[i%2])
-				}
+				open = open[:stay]
+				return
+			}
+			for i, c := range open[:stay] {
+				c.Send(payloads[i%2])
 			}
 		},
 	}
@@ -352,27 +354,30 @@ func buffersStayApart(r *spec.Run, new New) error {
 		return err
 	}
 	var clients []*client
-	for range conns {
+	for range stay {
 		c, err := dial(r, s.addr)
 		if err != nil {
 			return err
 		}
 		clients = append(clients, c)
 	}
-	r.Step("%d connections are aborted with 2,000 bytes queued; then a callback sends to %d others", aborted, conns-aborted)
-	last := clients[conns-1]
-	if err := settle(r, s); err != nil { // all are open, and it comes behind them
-		return err
-	}
-	if err := last.send([]byte("abort")); err != nil {
-		return err
-	}
-	for range 10 {
-		if err := last.send([]byte("send")); err != nil {
+	r.Step("%d times: %d connections are aborted with 2,000 bytes queued, then a callback sends to %d others", rounds, aborted, stay)
+	for round := range int64(rounds) {
+		for range aborted {
+			if _, err := dial(r, s.addr); err != nil {
+				return err
+			}
+		}
+		if err := r.Until("OnOpen for each", func() bool { return opened.Load() == stay+(round+1)*aborted }); err != nil {
 			return err
 		}
-		for i, c := range clients[aborted:] {
-			if err := c.expect([][]byte{one, another}[i%2]); err != nil {
+		for _, word := range []string{"abort", "send"} {
+			if err := clients[0].pieces(appendFrame(nil, []byte(word))); err != nil {
+				return err
+			}
+		}
+		for i, c := range clients {
+			if err := c.expect(payloads[i%2]); err != nil {
 				return spec.Fail("each connection to get what was sent to it", "%v", err)
 			}
 		}
