@@ -41,7 +41,7 @@ func acceptPausesWithoutDescriptors(r *spec.Run, new New) error {
 	}
 	defer unix.Close(waiting)
 	r.Step("one client is connected; then this process uses up its descriptors, and another client connects")
-	watch := newStopwatch(r)
+	watch := watchIdle(r)
 	give, err := exhaust()
 	if err != nil {
 		return err

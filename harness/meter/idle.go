@@ -60,6 +60,16 @@ func (w *IdleWatch) Busy(window time.Duration) (ran, wanted float64) {
 	return ran, ran + (w.queued()-before).Seconds()/time.Since(began).Seconds()
 }
 
+// Spins lets a window pass as Busy does, and says whether it looks as if the
+// process spun: it ran much, or it ran a little and queued for its turn most of
+// the time. Threads that were begun after the watch are seen running alone. One
+// window says little on a machine at work: ask again before you say so. share is
+// the part of a core that it kept, or would have kept, busy.
+func (w *IdleWatch) Spins(window time.Duration) (share float64, spins bool) {
+	ran, wanted := w.Busy(window)
+	return wanted, ran >= 0.15 || ran >= 0.02 && wanted >= 0.6
+}
+
 // queued is how long the threads have been ready without running: the second
 // figure in schedstat (sched-stats.rst).
 func (w *IdleWatch) queued() (sum time.Duration) {

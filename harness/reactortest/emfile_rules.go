@@ -162,8 +162,8 @@ func takesClientsAgain(r *spec.Run, sv *serving, fds []int) error {
 func sleeps(r *spec.Run, watch *meter.IdleWatch, when string) error {
 	var wanted float64
 	for busy := 0; busy < 4; busy++ {
-		var ran float64
-		if ran, wanted = watch.Busy(300 * time.Millisecond); ran < 0.02 || wanted < 0.6 {
+		var spins bool
+		if wanted, spins = watch.Spins(300 * time.Millisecond); !spins {
 			return nil
 		}
 		if r.Context().Err() != nil {

@@ -255,8 +255,8 @@ func sleeps(r *spec.Run, when string) error {
 	defer watch.Close()
 	var wanted float64
 	for range 4 {
-		var ran float64
-		if ran, wanted = watch.Busy(300 * time.Millisecond); ran < 0.02 || wanted < 0.6 {
+		var spins bool
+		if wanted, spins = watch.Spins(300 * time.Millisecond); !spins {
 			return nil
 		}
 		if r.Context().Err() != nil {
