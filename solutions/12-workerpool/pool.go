@@ -46,7 +46,8 @@ type Options struct {
 type Pool struct {
 	// Whenever mu is free:
 	//   1. queue.n + held <= Queue, where held are the tasks in lines of keys.
-	//   2. A worker sleeps only while the queue is empty.
+	//   2. While a worker sleeps, as many others look, or have been woken, as there
+	//      are tasks in the queue: each of these takes one, if it is there still.
 	//   3. A Submit waits only while there is no room, or behind one who waits.
 	//   4. Submitted = Done + Discarded + queue.n + held + running.
 	//   5. A key is in keys while a task of its own is queued or running: one.
@@ -63,6 +64,7 @@ type Pool struct {
 	keys     map[string][]*Future // behind the task that is queued or running
 	waiters  []*waiter            // Submits that wait for room, the first one first
 	running  int
+	looking  int // workers that look once more before they sleep
 	workers  int // that have not ended
 	stopping bool
 	counts   Stats

@@ -113,10 +113,13 @@ func (p *Pool) accept(f *Future) {
 	p.enqueue(f)
 }
 
-// enqueue hands f to a worker. mu is held.
+// enqueue hands f to a worker: one that looks anyway, or one that sleeps. mu is
+// held.
 func (p *Pool) enqueue(f *Future) {
 	p.queue.push(f)
-	p.work.Signal()
+	if p.queue.n > p.looking {
+		p.work.Signal()
+	}
 }
 
 // admit lets those in who wait, as far as there is room. mu is held.

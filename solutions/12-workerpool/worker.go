@@ -3,6 +3,7 @@ package workerpool
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -52,6 +53,9 @@ func (p *Pool) leave() {
 func (p *Pool) next() *Future {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.queue.n == 0 {
+		p.look()
+	}
 	for p.queue.n == 0 {
 		if p.stopping && p.held == 0 {
 			return nil
@@ -62,6 +66,17 @@ func (p *Pool) next() *Future {
 	p.running++
 	p.admit()
 	return f
+}
+
+// look lets others run before a worker goes to sleep: whoever was just told the
+// result of a task often has the next one at hand, and to put one worker to sleep
+// and wake another costs more than a second look. mu is held, but not meanwhile.
+func (p *Pool) look() {
+	p.looking++
+	p.mu.Unlock()
+	runtime.Gosched()
+	p.mu.Lock()
+	p.looking--
 }
 
 // run runs the task. Whatever it does, finish is called once.
