@@ -211,7 +211,7 @@ func historyHasNoGap(r *spec.Run, p Program) error {
 	var all []*reader
 	for i := range joiners {
 		if err := first.to((i + 1) * publishers * each / (joiners + 1)); err != nil {
-			return err
+			return firstOf(failed, err)
 		}
 		late, err := s.reader(first.last() * (i % 5) / 4)
 		if err != nil {
@@ -221,7 +221,7 @@ func historyHasNoGap(r *spec.Run, p Program) error {
 		go func() { failed <- late.to(publishers * each) }()
 	}
 	if err := first.to(publishers * each); err != nil {
-		return err
+		return firstOf(failed, err)
 	}
 	for range publishers + joiners {
 		if err := <-failed; err != nil {
@@ -236,9 +236,28 @@ func historyHasNoGap(r *spec.Run, p Program) error {
 	return nil
 }
 
+// firstOf returns what the others failed with, if they did, instead of err: theirs
+// came first.
+func firstOf(failed <-chan error, err error) error {
+	for {
+		select {
+		case e := <-failed:
+			if e != nil {
+				return e
+			}
+		default:
+			return err
+		}
+	}
+}
+
 // publishAndHear publishes n messages, 16 ahead of those that it has heard from
-// itself, so that it is nobody who reads too slowly.
+// itself, so that it is nobody who reads too slowly. It begins when it is told
+// that what follows is new: a message from before that it need not hear.
 func publishAndHear(c *websocket.Conn, name string, n int) error {
+	if _, p, err := c.ReadMessage(); err != nil || !strings.HasPrefix(string(p), "=") {
+		return spec.Fail(`"=M" first for a client without since`, "it received %.40q, %v", p, err)
+	}
 	sent, heard := 0, 0
 	for heard < n {
 		for sent < min(n, heard+16) {
