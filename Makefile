@@ -16,7 +16,7 @@ json = $(if $(JSON),--json)
 yes = $(if $(YES),--yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help check watch hint compare profile adopt reset progress report doctor mutants crash queues soak costs claims demo storm resume peers book test skeletons autopsies
+.PHONY: help check watch hint compare profile adopt reset progress report doctor mutants crash queues soak costs claims demo storm resume peers book test skeletons steps autopsies
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -93,6 +93,9 @@ test: ## the course's own tests: format, vet, staticcheck, harness, solutions
 
 skeletons: ## for authors: store the skeletons that make reset puts back
 	$(lab) skeletons --write
+
+steps: ## for authors: each step's checks on the reference with the holes of later steps put back: they must pass [LAB= STEP= JSON=1]
+	$(lab) steps $(LAB) $(step) $(json) $(ARGS)
 
 autopsies: ## for authors: write docs/autopsies.md from the judges' mutants
 	$(lab) autopsies --write

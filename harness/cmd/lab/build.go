@@ -46,7 +46,7 @@ func (c clone) build(ctx context.Context, dir, folder string, race bool) (binary
 // goTool runs the go command in the root and returns all it printed.
 func (c clone) goTool(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = c.root
+	cmd.Dir, cmd.Env = c.root, c.environ()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	endWithGroup(cmd)

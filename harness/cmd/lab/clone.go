@@ -16,6 +16,7 @@ import (
 type clone struct {
 	root    string
 	private string // folder of what is the student's alone: root/.asynclab
+	overlay string // files that builds take instead of those on disk (see [overlay]); empty for none
 }
 
 // findClone looks for the repository from the current folder upward.
@@ -38,6 +39,16 @@ func findClone() (clone, error) {
 // path joins names below the repository's root.
 func (c clone) path(names ...string) string {
 	return filepath.Join(append([]string{c.root}, names...)...)
+}
+
+// environ is the environment of the go command and of a lab's process: the
+// capstone's judge builds its program itself.
+func (c clone) environ() []string {
+	env := os.Environ()
+	if c.overlay != "" {
+		env = append(env, "GOFLAGS="+os.Getenv("GOFLAGS")+" '-overlay="+c.overlay+"'")
+	}
+	return env
 }
 
 // state is where a clone keeps what is the student's alone: history, the last

@@ -6,5 +6,5 @@ import "github.com/spf13/cobra"
 // built: see heavy.go.
 func extraCommands() []*cobra.Command {
 	return append(heavyCommands(), watchCommand(), hintCommand(), adoptCommand(), resetCommand(), progressCommand(),
-		doctorCommand(), mutantsCommand(), soakCommand(), hogCommand(), costsCommand(), skeletonsCommand(), autopsiesCommand())
+		doctorCommand(), mutantsCommand(), soakCommand(), hogCommand(), costsCommand(), skeletonsCommand(), stepsCommand(), autopsiesCommand())
 }

@@ -59,7 +59,7 @@ func (c clone) run(ctx context.Context, b binary, j job) (ending, error) {
 
 	cmd := exec.CommandContext(limited, b.path, j.args...)
 	cmd.Dir = c.path(b.folder)
-	cmd.Env = append(os.Environ(), spec.EventsFD+"=3", "GORACE=halt_on_error=1 exitcode=66 atexit_sleep_ms=0", "GOTRACEBACK=all")
+	cmd.Env = append(c.environ(), spec.EventsFD+"=3", "GORACE=halt_on_error=1 exitcode=66 atexit_sleep_ms=0", "GOTRACEBACK=all")
 	cmd.Env = append(cmd.Env, j.env...)
 	cmd.ExtraFiles = []*os.File{write}
 	var out capped
