@@ -167,12 +167,6 @@ func rejectRefuses(r *spec.Run, l lab) error {
 	s.gets(3, 1)
 	s.put(Normal, 4, 5, 6)
 	s.try(l.Full, High, Message{ID: 7})
-	if s.err == nil {
-		r.Step("Send under Reject does not wait")
-		if err := r.Call("Send to return ErrFull", func() error { return s.Send(r.Context(), High, Message{ID: 8}) }); err != l.Full {
-			s.fail("Send to return ErrFull", "it returned %s", l.name(err))
-		}
-	}
 	s.gets(4, 5, 6)
 	s.isEmpty()
 	s.drops()

@@ -83,7 +83,16 @@ func closeLetsReceiversDrain(r *spec.Run, l lab) error {
 	if n := len(s.dropped); n != 3 {
 		s.fail("OnDrop to get 3 messages", "it got %v", s.dropped)
 	}
-	return s.err
+	if s.err != nil {
+		return s.err
+	}
+	for policy := Block; policy <= DropOldest; policy++ {
+		r.Step("policy %d: 4 goroutines send 3,000 messages each, 2 receive until Close sends them home", policy)
+		if err := audit(r, l, policy, true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func closeReleasesWaiters(r *spec.Run, l lab) error {
@@ -128,8 +137,29 @@ func closeReleasesWaiters(r *spec.Run, l lab) error {
 		if s.err != nil {
 			return s.err
 		}
+		if err := whoIsSentHomeHasNotSent(r, l); err != nil {
+			return err
+		}
 		return closeMeetsCancel(r, l)
 	})
+}
+
+// whoIsSentHomeHasNotSent looks at the books: what Close refuses is in none of
+// them.
+func whoIsSentHomeHasNotSent(r *spec.Run, l lab) error {
+	s := open(r, l, options{Capacity: 2, Policy: Block})
+	s.fill(1, 2)
+	late := s.startSend(Normal, Message{ID: 3})
+	s.is(Stats{Queued: 2, Senders: 1, Sent: 2, SlowDowns: 1})
+	if s.err != nil {
+		return s.err
+	}
+	r.Step("Close: neither who waits nor who comes later has sent anything")
+	s.Close()
+	s.ends(l.Closed, late)
+	s.try(l.Closed, Normal, Message{ID: 4})
+	s.is(Stats{Queued: 2, Sent: 2, SlowDowns: 1})
+	return s.err
 }
 
 // closeMeetsCancel ends the context of a Send that Close sends home, in the same

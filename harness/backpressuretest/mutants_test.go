@@ -68,6 +68,7 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "a lock while it waits", Rule: "NoLockWhileWaiting", Says: `Stats to return while Sends wait: is a lock held\?`},
 	{Name: "Block refuses", Rule: "SendWaitsForRoom", Says: `Send Normal message \d+ to wait`},
 	{Name: "waits 5 s at most", Rule: "SendWaitsForRoom", Says: `Send Normal message \d+ to wait`},
+	{Name: "Send waits under every policy", Rule: "SendWaitsForRoom", Says: `Send Normal message \d+ to have returned ErrFull`},
 	{Name: "one waiter at a time", Rule: "EveryWaiterThatFitsGoes", Says: `Send Normal message \d+ of \d+ bytes to have returned nil`},
 	{Name: "a receive wakes nobody", Rule: "EveryWaiterThatFitsGoes", Says: `Send Normal message \d+ of \d+ bytes to have returned nil|to give`},
 	{Name: "a batch wakes nobody", Rule: "BatchTakesWhatIsThere", Says: `Send Normal message \d+ to have returned nil`},
@@ -85,6 +86,7 @@ var mutants = []spec.Mutant[lab]{
 
 	{Name: "nobody wakes a receiver", Rule: "ReceiveWaits", Says: `Receive A to have returned nil`},
 	{Name: "the last receiver first", Rule: "ReceiveWaits", Says: `Receive A to have returned nil`},
+	{Name: "Receive wakes nobody", Rule: "ReceivesLetSendersIn", Says: `Send Normal message \d+ of \d+ bytes to have returned nil`},
 	{Name: "a canceled receive loses its message", Rule: "CanceledReceiveLosesNothing", Says: `the message to be received, or to be in the queue when Recei`},
 	{Name: "leaves the line in thought only", Rule: "CanceledReceiveLosesNothing", Says: `the message to be received, or to be in the queue when Recei`},
 	{Name: "a batch waits to be full", Rule: "BatchTakesWhatIsThere", Says: `ReceiveBatch to have returned nil`},
@@ -132,6 +134,8 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "Close leaves the senders", Rule: "CloseReleasesWaiters", Says: `Send Normal message \d+ to have returned ErrClosed`},
 	{Name: "Close leaves the receivers", Rule: "CloseReleasesWaiters", Says: `Receive A to have returned ErrClosed`},
 	{Name: "Close leaves those who are Low", Rule: "CloseReleasesWaiters", Says: `Send Low message \d+ of \d+ bytes to have returned ErrClosed`},
+	{Name: "what Close refuses is counted", Rule: "CloseReleasesWaiters", Says: `Stats to be \{Queued:\d+ Bytes`},
+	{Name: "who is sent home is counted", Rule: "CloseReleasesWaiters", Says: `Stats to be \{Queued:\d+ Bytes`},
 	{Name: "sent home, it says nil", Rule: "CloseReleasesWaiters", Says: `Send to return an error`},
 
 	{Name: "credit is spent twice", Rule: "CreditIsSpentOnce", Says: `TryAcquire\(\d+\) to return false`},

@@ -21,6 +21,16 @@ var receiveRules = []spec.Rule[lab]{
 		Check: receiveWaits,
 	},
 	{
+		Name: "ReceivesLetSendersIn", Group: "receiving", Points: 1, Section: receiveSection, Deadline: soon,
+		Why: "Receive and ReceiveBatch make room as TryReceive does, and nobody else will tell those who wait for it. One that forgets them leaves them waiting beside an empty queue.",
+		Hints: [3]string{
+			"Receive finds a message in the queue and takes it. Who has been waiting for its place?",
+			"Everything that takes from the queue ends with the loop that lets senders in.",
+			"Take from the queue in one function, for all of them, and call admit at its end.",
+		},
+		Check: receivesLetSendersIn,
+	},
+	{
 		Name: "CanceledReceiveLosesNothing", Group: "receiving", Points: 3, Section: receiveSection, Deadline: soon,
 		Why: "A receiver is handed a message and its context ends, in the same instant. If it returns the error, the message is gone, and every count still looks right. One of the two has come first, under the lock: that one counts.",
 		Hints: [3]string{
@@ -74,6 +84,24 @@ func receiveWaits(r *spec.Run, l lab) error {
 		s.handed(late, 3)
 		return s.err
 	})
+}
+
+func receivesLetSendersIn(r *spec.Run, l lab) error {
+	return makeRoom(r, l, map[string]func(s *scene){
+		"Receive": func(s *scene) { s.handed(s.startReceive("Receive"), 0) },
+		"ReceiveBatch": func(s *scene) {
+			s.handed(s.start("ReceiveBatch", func(ctx context.Context) ([]int, error) { return batch(s, ctx, 1) }), 0)
+		},
+	})
+}
+
+func batch(s *scene, ctx context.Context, size int) (ids []int, err error) {
+	dst := make([]Message, size)
+	n, err := s.ReceiveBatch(ctx, dst)
+	for _, m := range dst[:n] {
+		ids = append(ids, m.ID)
+	}
+	return ids, err
 }
 
 // canceledReceiveLosesNothing has a message come and a context end at the same

@@ -128,7 +128,7 @@ func (v *variant) Send(ctx context.Context, p int, m Message) error {
 	if v.is("Size is asked twice") && v.o.Size != nil {
 		v.o.Size(m)
 	}
-	w, dropped, err := v.put(p, m, v.o.Policy == Block)
+	w, dropped, err := v.put(p, m, v.o.Policy == Block || v.is("Send waits under every policy"))
 	v.drop(dropped)
 	if w == nil {
 		return err
@@ -231,6 +231,10 @@ func (v *variant) put(p int, m Message, wait bool) (w *vwaiter, dropped []vitem,
 }
 
 func (v *variant) decide(it vitem, wait bool) (*vwaiter, []vitem, error) {
+	if v.closed && v.is("what Close refuses is counted") {
+		v.n.Sent++
+		v.n.Rejected++
+	}
 	if v.closed && !v.is("accepts after Close") {
 		return nil, nil, errClosed
 	}
@@ -494,7 +498,15 @@ func (v *variant) ReceiveBatch(ctx context.Context, dst []Message) (n int, err e
 		if v.closed && v.is("Close forgets the queue") {
 			v.queue = nil
 		}
-		if n = v.take(dst); n > 0 {
+		senders := v.senders
+		if v.is("Receive wakes nobody") {
+			v.senders = nil // hidden from take
+		}
+		n = v.take(dst)
+		if v.is("Receive wakes nobody") {
+			v.senders = senders
+		}
+		if n > 0 {
 			return
 		}
 		if v.closed {
@@ -626,6 +638,10 @@ func (v *variant) Close() {
 			if w.p > Low || !v.is("Close leaves those who are Low") {
 				w.done <- errClosed
 			}
+		}
+		if v.is("who is sent home is counted") {
+			v.n.Sent += uint64(len(v.senders))
+			v.n.Canceled += uint64(len(v.senders))
 		}
 		v.senders = nil
 	}

@@ -36,11 +36,11 @@ var waitRules = []spec.Rule[lab]{
 		Check: sendWaitsForRoom,
 	},
 	{
-		Name: "EveryWaiterThatFitsGoes", Group: "waiting", Points: 3, Section: waitSection, Deadline: soon,
+		Name: "EveryWaiterThatFitsGoes", Group: "waiting", Points: 2, Section: waitSection, Deadline: soon,
 		Why: "One receive can make room for many: a large message leaves, ten small ones fit. Who wakes one waiter and hopes that it wakes the next has lost a wake-up as soon as that one gives up.",
 		Hints: [3]string{
 			"A message of 100 bytes leaves, and ten senders with 10 bytes each wait. How many go?",
-			"Letting in is a loop: until the first one does not fit. It follows everything that makes room: Receive, ReceiveBatch, TryReceive, Discard.",
+			"Letting in is a loop: until the first one does not fit. It follows everything that makes room: TryReceive, Discard, and in the next step Receive and ReceiveBatch.",
 			"Write admit() once, as a loop, and call it at the end of each of these.",
 		},
 		Check: everyWaiterThatFitsGoes,
@@ -126,23 +126,40 @@ func sendWaitsForRoom(r *spec.Run, l lab) error {
 		}
 		s.gets(2, 3)
 		s.isEmpty()
+		for policy := Reject; policy <= DropOldest; policy++ {
+			s = s.another(options{Capacity: 1, Policy: policy})
+			sendDoesNotWait(s, policy)
+		}
 		return s.err
 	})
 }
 
+// sendDoesNotWait sends to a full channel under a policy that is not Block.
+func sendDoesNotWait(s *scene, policy int) {
+	s.put(High, 1)
+	if s.err != nil {
+		return
+	}
+	s.r.Step("policy %d: Send to a channel that is full does not wait", policy)
+	s.ends(s.l.Full, s.startSend(Normal, Message{ID: 2}))
+	s.gets(1)
+	s.isEmpty()
+}
+
 func everyWaiterThatFitsGoes(r *spec.Run, l lab) error {
-	for what, room := range map[string]func(s *scene){
+	return makeRoom(r, l, map[string]func(s *scene){
 		"TryReceive": func(s *scene) { s.gets(0) },
-		"Receive":    func(s *scene) { s.handed(s.startReceive("Receive"), 0) },
-		"ReceiveBatch": func(s *scene) {
-			s.handed(s.start("ReceiveBatch", func(ctx context.Context) ([]int, error) { return batch(s, ctx, 1) }), 0)
-		},
 		"Discard": func(s *scene) {
 			if s.err == nil {
 				s.Discard()
 			}
 		},
-	} {
+	})
+}
+
+// makeRoom has ten of twelve senders go that wait, in each of several ways.
+func makeRoom(r *spec.Run, l lab, ways map[string]func(s *scene)) error {
+	for what, room := range ways {
 		err := r.Bubble(func(r *spec.Run) error {
 			s := open(r, l, options{MaxBytes: 100, Policy: Block})
 			s.try(nil, Normal, Message{ID: 0, Bytes: 100})
@@ -163,15 +180,6 @@ func everyWaiterThatFitsGoes(r *spec.Run, l lab) error {
 		}
 	}
 	return nil
-}
-
-func batch(s *scene, ctx context.Context, size int) (ids []int, err error) {
-	dst := make([]Message, size)
-	n, err := s.ReceiveBatch(ctx, dst)
-	for _, m := range dst[:n] {
-		ids = append(ids, m.ID)
-	}
-	return ids, err
 }
 
 func waitersGoInOrder(r *spec.Run, l lab) error {
