@@ -13,7 +13,7 @@ func TestMain(m *testing.M) {
 	load.BecomeSwarm()
 	becomeStandin()
 	flag.Parse()
-	flag.Set("test.parallel", "4")
+	flag.Set("test.parallel", "8")
 	os.Exit(m.Run())
 }
 
