@@ -58,7 +58,7 @@ var bucketRules = []spec.Rule[lab]{
 		Why: "AllowN(-5) that adds five tokens is a gift to whoever controls n. More than the burst can never be there: to wait for it is to wait for ever.",
 		Hints: [3]string{
 			"Which n can be granted at all?",
-			"n below 1 and n above the burst are refused before anything is computed; Wait and Reserve say ErrCount.",
+			"n below 1 and n above the burst are refused before anything is computed; later, Wait and Reserve say ErrCount.",
 			"if n < 1 || n > l.burst { return false }",
 		},
 		Check: countsAreChecked,
@@ -197,66 +197,51 @@ func clockBack(r *spec.Run, l lab) error {
 	return want("tokens a second after it was forward again", 10, count(30, func() bool { return take(101*sec, 1) }))
 }
 
+// neverThere are counts that no bucket of 5 ever has.
+var neverThere = []int{0, -1, -1000, 6, math.MaxInt, math.MinInt}
+
 func countsAreChecked(r *spec.Run, l lab) error {
-	c := &clock{}
-	c.to(sec)
-	lim, err := c.limiter(l, 10, 5)
-	if err != nil {
-		return err
-	}
 	take, err := l.Bucket(10, 5)
 	if err != nil {
 		return err
 	}
-	lim.AllowN(3)
 	take(sec, 3)
-	for _, n := range []int{0, -1, -1000, 6, math.MaxInt, math.MinInt} {
+	for _, n := range neverThere {
 		r.Step("ask for %d of a burst of 5", n)
-		if lim.AllowN(n) || take(sec, n) {
+		if take(sec, n) {
 			return spec.Fail(fmt.Sprintf("%d tokens of a burst of 5 to be refused", n), "they were granted")
 		}
-		if err := lim.Wait(r.Context(), n); err != l.Count {
-			return spec.Fail(fmt.Sprintf("Wait for %d to return ErrCount", n), "it returned %s", l.name(err))
-		}
-		if _, cancel, err := lim.Reserve(n); err != l.Count || cancel == nil {
-			return spec.Fail(fmt.Sprintf("Reserve of %d to return ErrCount, and a cancel that is not nil", n), "it returned %s", l.name(err))
-		}
-		if d := lim.Delay(n); d != 720*time.Hour {
-			return spec.Fail(fmt.Sprintf("Delay(%d) to be 30 days", n), "it is %v", d)
+	}
+	return want("tokens left of 5 after 3 were taken", 2, count(10, func() bool { return take(sec, 1) }))
+}
+
+// badLimits are what no limit can be, in New and wherever else one is told.
+var badLimits = []Options{
+	{Rate: 0, Burst: 1}, {Rate: -1, Burst: 1}, {Rate: math.NaN(), Burst: 1}, {Rate: math.Inf(1), Burst: 1}, {Rate: math.Inf(-1), Burst: 1},
+	{Rate: 1.1e7, Burst: 1}, {Rate: 1, Burst: 0}, {Rate: 1, Burst: -1}, {Rate: 1, Burst: 40 * 86400}, {Rate: 1e-300, Burst: 1}, {Rate: 1, Burst: math.MaxInt},
+}
+
+// refusesLimits tells them to who, which must refuse each.
+func refusesLimits(r *spec.Run, who string, tell func(rate float64, burst int) error) error {
+	for _, o := range badLimits {
+		r.Step("%s: rate %g, burst %d", who, o.Rate, o.Burst)
+		if tell(o.Rate, o.Burst) == nil {
+			return spec.Fail(fmt.Sprintf("rate %g, burst %d to be refused", o.Rate, o.Burst), "%s returned no error", who)
 		}
 	}
-	return first(want("tokens left of 5 after 3 were taken", 2, count(10, lim.Allow)),
-		want("tokens left in the bucket", 2, count(10, func() bool { return take(sec, 1) })))
+	return nil
 }
 
 func optionsAreChecked(r *spec.Run, l lab) error {
-	good, err := l.New(Options{Rate: 10, Burst: 10})
-	if err != nil {
-		return err
-	}
-	for _, o := range []Options{
-		{Rate: 0, Burst: 1}, {Rate: -1, Burst: 1}, {Rate: math.NaN(), Burst: 1}, {Rate: math.Inf(1), Burst: 1}, {Rate: math.Inf(-1), Burst: 1},
-		{Rate: 1.1e7, Burst: 1}, {Rate: 1, Burst: 0}, {Rate: 1, Burst: -1}, {Rate: 1, Burst: 40 * 86400}, {Rate: 1e-300, Burst: 1}, {Rate: 1, Burst: math.MaxInt},
-	} {
-		what := fmt.Sprintf("rate %g, burst %d to be refused", o.Rate, o.Burst)
-		r.Step("rate %g, burst %d", o.Rate, o.Burst)
-		if _, err := l.New(o); err == nil {
-			return spec.Fail(what, "New returned no error")
-		}
-		if _, err := l.Bucket(o.Rate, o.Burst); err == nil {
-			return spec.Fail(what, "NewLimit returned no error")
-		}
-		if _, err := l.Keyed(KeyedOptions{Rate: o.Rate, Burst: o.Burst}); err == nil {
-			return spec.Fail(what, "NewKeyed returned no error")
-		}
-		if err := good.SetLimit(o.Rate, o.Burst); err == nil {
-			return spec.Fail(what, "SetLimit returned no error")
-		}
-	}
-	if _, err := l.Keyed(KeyedOptions{Rate: 1, Burst: 1, MaxKeys: -1}); err == nil {
-		return spec.Fail("MaxKeys -1 to be refused", "NewKeyed returned no error")
-	}
-	return want("AllowN(10) after SetLimits that were refused", true, good.AllowN(10))
+	return first(
+		refusesLimits(r, "New", func(rate float64, burst int) error {
+			_, err := l.New(Options{Rate: rate, Burst: burst})
+			return err
+		}),
+		refusesLimits(r, "NewLimit", func(rate float64, burst int) error {
+			_, err := l.Bucket(rate, burst)
+			return err
+		}))
 }
 
 func refusalsCostNothing(r *spec.Run, l lab) error {

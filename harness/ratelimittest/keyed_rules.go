@@ -222,5 +222,14 @@ func keysAreBounded(r *spec.Run, l lab) error {
 	}
 	c.after(2 * sec)
 	k.Allow(1)
-	return want("tokens of a new key when the others were forgotten", 10, count(20, func() bool { return k.Allow(1 << 33) }))
+	if err := want("tokens of a new key when the others were forgotten", 10, count(20, func() bool { return k.Allow(1 << 33) })); err != nil {
+		return err
+	}
+	if _, err := l.Keyed(KeyedOptions{Rate: 1, Burst: 1, MaxKeys: -1}); err == nil {
+		return spec.Fail("MaxKeys -1 to be refused", "NewKeyed returned no error")
+	}
+	return refusesLimits(r, "NewKeyed", func(rate float64, burst int) error {
+		_, err := l.Keyed(KeyedOptions{Rate: rate, Burst: burst})
+		return err
+	})
 }

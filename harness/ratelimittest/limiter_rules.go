@@ -45,13 +45,9 @@ func looksOnly(r *spec.Run, l lab) error {
 	if err := first(want("Tokens after an hour", 5.0, lim.Tokens()), want("tokens that can be taken", 5, count(9, lim.Allow))); err != nil {
 		return err
 	}
-	r.Step("50 ms after it was emptied, and when 2 more have been reserved")
+	r.Step("50 ms after it was emptied")
 	c.after(50 * ms)
-	half := lim.Tokens()
-	if _, _, err := lim.Reserve(2); err != nil {
-		return err
-	}
-	if err := first(want("Tokens", 0.5, math.Round(half*1e6)/1e6), want("Tokens, with two that are owed", -1.5, math.Round(lim.Tokens()*1e6)/1e6)); err != nil {
+	if err := want("Tokens", 0.5, math.Round(lim.Tokens()*1e6)/1e6); err != nil {
 		return err
 	}
 	for _, rate := range []float64{3, 7, 333.3, 9e6} {
@@ -59,7 +55,27 @@ func looksOnly(r *spec.Run, l lab) error {
 			return err
 		}
 	}
-	return nil
+	return neverTherePatiently(r, l)
+}
+
+// neverTherePatiently asks a limiter for what it can never have.
+func neverTherePatiently(r *spec.Run, l lab) error {
+	c := &clock{}
+	lim, err := c.limiter(l, 10, 5)
+	if err != nil {
+		return err
+	}
+	lim.AllowN(3)
+	for _, n := range neverThere {
+		r.Step("ask for %d of a burst of 5", n)
+		if lim.AllowN(n) {
+			return spec.Fail(fmt.Sprintf("%d tokens of a burst of 5 to be refused", n), "they were granted")
+		}
+		if d := lim.Delay(n); d != 720*time.Hour {
+			return spec.Fail(fmt.Sprintf("Delay(%d) to be 30 days", n), "it is %v", d)
+		}
+	}
+	return want("tokens left of 5 after 3 were taken", 2, count(10, lim.Allow))
 }
 
 // delayIsExact comes when Delay says, and a nanosecond before.
@@ -80,10 +96,6 @@ func delayIsExact(r *spec.Run, l lab, rate float64) error {
 		if !lim.Allow() {
 			return spec.Fail("a token when Delay has passed", "there was none, at %g/s", rate)
 		}
-	}
-	d, _, err := lim.Reserve(2)
-	if again := lim.Delay(1); err != nil || d == 0 || again <= d {
-		return spec.Fail("Reserve to tell a time, and Delay one behind it", "they are %v and %v (%s)", d, again, l.name(err))
 	}
 	return nil
 }
@@ -155,7 +167,18 @@ func changeMintsNothing(r *spec.Run, l lab) error {
 	if err := want("tokens after 1000 changes and a second at 4/s", 4, count(2000, lim.Allow)); err != nil {
 		return err
 	}
-	return first(fractionsStay(r, l), reservedStays(r, l))
+	return first(fractionsStay(r, l), refusedChangesNothing(r, l))
+}
+
+func refusedChangesNothing(r *spec.Run, l lab) error {
+	c := &clock{}
+	lim, err := c.limiter(l, 10, 10)
+	if err != nil {
+		return err
+	}
+	return first(refusesLimits(r, "SetLimit", lim.SetLimit),
+		want("AllowN(10) after SetLimits that were refused", true, lim.AllowN(10)),
+		want("the delay of the next one after SetLimits that were refused", 100*ms, lim.Delay(1)))
 }
 
 // fractionsStay changes the limit again and again, with half a token there.
@@ -175,25 +198,6 @@ func fractionsStay(r *spec.Run, l lab) error {
 		}
 	}
 	return want("tokens in no time", 0, count(10, lim.Allow))
-}
-
-// reservedStays changes the limit while something is reserved.
-func reservedStays(r *spec.Run, l lab) error {
-	c := &clock{}
-	lim, err := c.limiter(l, 10, 5)
-	if err != nil {
-		return err
-	}
-	r.Step("at 10/s an empty bucket, and 5 are reserved; then 20/s; then cancel")
-	lim.AllowN(5)
-	_, cancel, err := lim.Reserve(5)
-	if err := first(err, lim.SetLimit(20, 5)); err != nil {
-		return err
-	}
-	owed := math.Round(lim.Tokens()*1e6) / 1e6
-	cancel()
-	return first(want("Tokens, with 5 that are owed, after a change", -5.0, owed),
-		want("Tokens after a cancel that comes after a change", -5.0, math.Round(lim.Tokens()*1e6)/1e6))
 }
 
 func burstCanChange(r *spec.Run, l lab) error {

@@ -23,7 +23,11 @@ type vkeyed struct {
 }
 
 func newVKeyed(o KeyedOptions, f fault) (*vkeyed, error) {
-	crowd, err := newVBucket(o.Rate, o.Burst, f)
+	limit := f
+	if f == "NewKeyed takes any limit" {
+		limit += ", for a key"
+	}
+	crowd, err := newVBucket(o.Rate, o.Burst, limit)
 	if err != nil || o.MaxKeys < 0 {
 		return nil, errBad
 	}

@@ -56,7 +56,7 @@ type vbucket struct {
 func newVBucket(rate float64, burst int, f fault) (*vbucket, error) {
 	bad := !(rate > 0 && rate <= 1e7 && burst >= 1 && float64(burst)/rate <= month.Seconds())
 	switch {
-	case f == "takes any options":
+	case f == "takes any options", f == "SetLimit takes any limit, in a change", f == "NewKeyed takes any limit, for a key":
 		bad = false
 	case f == "not a number is a rate":
 		bad = rate <= 0 || rate > 1e7 || burst < 1 || float64(burst)/rate > month.Seconds()
@@ -249,7 +249,7 @@ func (v *vlimiter) Delay(n int) time.Duration {
 // claim takes n tokens that come in longest or earlier, and puts a claim into
 // the line if they are not there yet.
 func (v *vlimiter) claim(n int, longest time.Duration, reserved bool) (c *vclaim, delay time.Duration, err error) {
-	if !v.b.fits(n) {
+	if !v.b.fits(n) && !(v.is("Wait takes any count") && !reserved) && !(v.is("Reserve takes any count") && reserved) {
 		return nil, 0, errCount
 	}
 	now := v.now()
@@ -407,6 +407,9 @@ func (v *vlimiter) Reserve(n int) (time.Duration, func(), error) {
 	}
 	c, delay, err := v.claim(n, longest, true)
 	if err != nil {
+		if v.is("a refusal has no cancel") {
+			return 0, nil, err
+		}
 		return 0, func() {}, err
 	}
 	if c == nil {
@@ -434,7 +437,11 @@ func (v *vlimiter) Reserve(n int) (time.Duration, func(), error) {
 }
 
 func (v *vlimiter) SetLimit(rate float64, burst int) error {
-	next, err := newVBucket(rate, burst, v.fault)
+	f := v.fault
+	if v.is("SetLimit takes any limit") {
+		f += ", in a change"
+	}
+	next, err := newVBucket(rate, burst, f)
 	if err != nil {
 		return err
 	}

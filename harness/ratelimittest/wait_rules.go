@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -47,7 +48,7 @@ var waitRules = []spec.Rule[lab]{
 		Check: waitIsFair,
 	},
 	{
-		Name: "WaitHearsItsContext", Group: "wait", Points: 2, Section: step4,
+		Name: "WaitHearsItsContext", Group: "wait", Points: 2, Section: step5,
 		Why: "A request whose client has gone must not wait any further; one whose deadline comes before its token should not even begin.",
 		Hints: [3]string{
 			"What ends a Wait besides its token?",
@@ -187,7 +188,25 @@ func waitSleeps(r *spec.Run, l lab) error {
 			return err
 		}
 	}
-	return nil
+	return waitChecksCounts(r, l)
+}
+
+// waitChecksCounts waits for what will never be there.
+func waitChecksCounts(r *spec.Run, l lab) error {
+	return r.Bubble(func(r *spec.Run) error {
+		began := time.Now()
+		lim, err := l.New(Options{Rate: 10, Burst: 5})
+		if err != nil {
+			return err
+		}
+		for _, n := range neverThere {
+			r.Step("wait for %d of a burst of 5", n)
+			if err := lim.Wait(r.Context(), n); err != l.Count || time.Since(began) > 0 {
+				return spec.Fail(fmt.Sprintf("Wait for %d to return ErrCount at once", n), "it returned %s after %v", l.name(err), time.Since(began))
+			}
+		}
+		return want("tokens after Waits that were refused", 5, count(10, lim.Allow))
+	})
 }
 
 func waitingBurnsNothing(r *spec.Run, l lab) error {
@@ -382,6 +401,17 @@ func turnMeetsCancel(r *spec.Run, l lab) error {
 }
 
 func changeReaches(r *spec.Run, l lab) error {
+	c := &clock{}
+	lim, err := c.limiter(l, 10, 5)
+	if err != nil {
+		return err
+	}
+	r.Step("at 10/s an empty bucket, and 5 are reserved; then 20/s")
+	lim.AllowN(5)
+	_, _, err = lim.Reserve(5)
+	if err := first(err, lim.SetLimit(20, 5), want("Tokens, with 5 that are owed, after a change", -5.0, math.Round(lim.Tokens()*1e6)/1e6)); err != nil {
+		return err
+	}
 	return r.Bubble(func(r *spec.Run) error {
 		lim, err := l.New(Options{Rate: 1, Burst: 1})
 		if err != nil {
@@ -466,6 +496,9 @@ func reserveTells(r *spec.Run, l lab) error {
 	if err := want("tokens at 900 ms", 1, count(5, lim.Allow)); err != nil {
 		return err
 	}
+	if err := first(owedIsTold(r, l), reserveChecksCounts(r, l)); err != nil {
+		return err
+	}
 	slow, err := c.limiter(l, 1.0/86400, 20)
 	if err != nil {
 		return err
@@ -482,6 +515,40 @@ func reserveTells(r *spec.Run, l lab) error {
 		return spec.Fail("a reservation that was refused to take nothing: the next one in 21 days", "it is in %v (%s)", d, l.name(err))
 	}
 	return nothingIsKept(r, l)
+}
+
+// owedIsTold looks at a bucket in debt.
+func owedIsTold(r *spec.Run, l lab) error {
+	c := &clock{}
+	lim, err := c.limiter(l, 10, 5)
+	if err != nil {
+		return err
+	}
+	lim.AllowN(5)
+	c.after(50 * ms)
+	r.Step("half a token is there, and two are reserved")
+	d, _, err := lim.Reserve(2)
+	return first(err, want("the reservation's delay", 150*ms, d),
+		want("Delay(1) behind it", 250*ms, lim.Delay(1)),
+		want("Tokens, with two that are owed", -1.5, math.Round(lim.Tokens()*1e6)/1e6))
+}
+
+// reserveChecksCounts reserves what will never be there.
+func reserveChecksCounts(r *spec.Run, l lab) error {
+	c := &clock{}
+	lim, err := c.limiter(l, 10, 5)
+	if err != nil {
+		return err
+	}
+	for _, n := range neverThere {
+		r.Step("reserve %d of a burst of 5", n)
+		_, cancel, err := lim.Reserve(n)
+		if err != l.Count || cancel == nil {
+			return spec.Fail(fmt.Sprintf("Reserve of %d to return ErrCount, and a cancel that is not nil", n), "it returned %s; cancel is nil: %v", l.name(err), cancel == nil)
+		}
+		cancel()
+	}
+	return want("tokens after reservations that were refused", 5, count(10, lim.Allow))
 }
 
 // nothingIsKept looks at the memory that those leave behind who have come and
@@ -584,5 +651,21 @@ func cancelMints(r *spec.Run, l lab) error {
 	c.after(sec)
 	_, cancel, _ = lim.Reserve(5)
 	cancel()
-	return want("tokens after all were taken, and cancelled late", 0, count(5, lim.Allow))
+	return first(want("tokens after all were taken, and cancelled late", 0, count(5, lim.Allow)), cancelAfterAChange(r, l))
+}
+
+func cancelAfterAChange(r *spec.Run, l lab) error {
+	c := &clock{}
+	lim, err := c.limiter(l, 10, 5)
+	if err != nil {
+		return err
+	}
+	r.Step("at 10/s an empty bucket, and 5 are reserved; then 20/s; then cancel")
+	lim.AllowN(5)
+	_, cancel, err := lim.Reserve(5)
+	if err := first(err, lim.SetLimit(20, 5)); err != nil {
+		return err
+	}
+	cancel()
+	return want("Tokens after a cancel that comes after a change", -5.0, math.Round(lim.Tokens()*1e6)/1e6)
 }
