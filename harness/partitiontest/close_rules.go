@@ -34,7 +34,7 @@ var closeRules = []spec.Rule[lab]{
 		Check: closeForcesAtItsDeadline,
 	},
 	{
-		Name: "CloseIsFinal", Group: "close", Points: 2, Section: "Step 2: close",
+		Name: "CloseIsFinal", Group: "close", Points: 2, Section: "Step 3: a bounded queue",
 		Why: "Two parts of a program that shut down at the same time both call Close, and a third still sends. None of them may panic or hang, and no goroutine may be left: who makes partitions for tests would collect them.",
 		Hints: [3]string{
 			"What does your second Close do? And a Send after it?",
