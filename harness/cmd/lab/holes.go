@@ -20,13 +20,16 @@ type hole struct {
 	imports []string // of its file, as they are written: `unix "golang.org/x/sys/unix"`
 }
 
-// holes are a desk's, by function: "New", "Conn.Send".
-type holes map[string]hole
+// A desk is what of a lab's skeleton is the student's to fill.
+type desk struct {
+	holes  map[string]hole              // by function: "New", "Conn.Send"
+	fields map[string]map[string]string // types of fields, by struct and name: a hole that does for now may use one
+}
 
 // last is the last step that has a hole. From there on nothing is missing.
-func (h holes) last() int {
+func (d desk) last() int {
 	last := 0
-	for _, each := range h {
+	for _, each := range d.holes {
 		last = max(last, each.step)
 	}
 	return last
@@ -34,8 +37,8 @@ func (h holes) last() int {
 
 // after lists the holes that somebody who has done the steps up to step has
 // still.
-func (h holes) after(step int) (names []string) {
-	for name, each := range h {
+func (d desk) after(step int) (names []string) {
+	for name, each := range d.holes {
 		if each.step > step {
 			names = append(names, name)
 		}
@@ -48,13 +51,13 @@ func (h holes) after(step int) (names []string) {
 // hole that names two steps belongs to the first of them.
 var ofStep = regexp.MustCompile(`\bstep (\d+)\b`)
 
-// holesIn finds the holes of a desk's files.
-func holesIn(desk sources) (holes, error) {
-	found := holes{}
-	for name, text := range desk {
+// deskIn reads the files of a desk.
+func deskIn(files sources) (desk, error) {
+	d := desk{holes: map[string]hole{}, fields: map[string]map[string]string{}}
+	for name, text := range files {
 		g, err := parsed(name, text)
 		if err != nil {
-			return nil, err
+			return d, err
 		}
 		for _, f := range g.functions() {
 			m := ofStep.FindSubmatch(g.cut(f.Body))
@@ -62,32 +65,38 @@ func holesIn(desk sources) (holes, error) {
 				continue
 			}
 			step, _ := strconv.Atoi(string(m[1]))
-			found[nameOf(f)] = hole{step: step, text: string(g.cut(f)), imports: g.imports()}
+			d.holes[nameOf(f)] = hole{step: step, text: string(g.cut(f)), imports: g.imports()}
+		}
+		for name, s := range g.structs() {
+			d.fields[name] = g.fields(s)
 		}
 	}
-	return found, nil
+	return d, nil
 }
 
 // unfilled is the answer with the holes of the steps after step in place of its
 // own functions: what a student has who has done the steps up to there, and
 // rightly. Only files that change are in it. What has no hole on the desk,
 // because the student invents it, stays as it is.
-func unfilled(answer sources, desk holes, step int) (sources, error) {
-	missing := desk.after(step)
+func unfilled(answer sources, d desk, step int) (sources, error) {
+	missing := d.after(step)
 	changed := sources{}
+	if len(missing) == 0 {
+		return changed, nil
+	}
 	for name, text := range answer {
 		g, err := parsed(name, text)
 		if err != nil {
 			return nil, err
 		}
-		var into []splice
+		into := d.moreFields(g)
 		imports := g.imports()
 		for _, f := range g.functions() {
 			i, found := slices.BinarySearch(missing, nameOf(f))
 			if !found {
 				continue
 			}
-			h := desk[missing[i]]
+			h := d.holes[missing[i]]
 			missing = slices.Delete(missing, i, i+1)
 			into = append(into, splice{f, h.text})
 			imports = append(imports, h.imports...)
@@ -103,6 +112,23 @@ func unfilled(answer sources, desk holes, step int) (sources, error) {
 		return nil, fmt.Errorf("the desk has holes that the answer does not fill: %s", strings.Join(missing, ", "))
 	}
 	return changed, nil
+}
+
+// moreFields gives the answer's structs what only the desk's have.
+func (d desk) moreFields(g goFile) (into []splice) {
+	for name, s := range g.structs() {
+		own, more := g.fields(s), ""
+		for field, typ := range d.fields[name] {
+			if own[field] == "" {
+				more += "\t" + field + " " + typ + "\n"
+			}
+		}
+		if more != "" {
+			text := strings.TrimSuffix(string(g.cut(s.Fields)), "}")
+			into = append(into, splice{s.Fields, text + "\n" + more + "}"})
+		}
+	}
+	return into
 }
 
 // withImports gives a file those of imports that it uses: where a function
@@ -158,6 +184,30 @@ func (g goFile) functions() (all []*ast.FuncDecl) {
 	for _, d := range g.file.Decls {
 		if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
 			all = append(all, f)
+		}
+	}
+	return all
+}
+
+func (g goFile) structs() map[string]*ast.StructType {
+	all := map[string]*ast.StructType{}
+	ast.Inspect(g.file, func(n ast.Node) bool {
+		if t, ok := n.(*ast.TypeSpec); ok {
+			if s, ok := t.Type.(*ast.StructType); ok {
+				all[t.Name.Name] = s
+			}
+		}
+		return true
+	})
+	return all
+}
+
+// fields are the types of a struct's fields that have a name.
+func (g goFile) fields(s *ast.StructType) map[string]string {
+	all := map[string]string{}
+	for _, f := range s.Fields.List {
+		for _, name := range f.Names {
+			all[name.Name] = string(g.cut(f.Type))
 		}
 	}
 	return all

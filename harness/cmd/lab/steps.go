@@ -94,49 +94,49 @@ func (c clone) stepsOf(ctx context.Context, labs []course.Lab, only int, out io.
 	text := report.TextFor(out)
 	results := []stepResult{}
 	for _, lab := range labs {
-		desk, answer, err := c.deskAndAnswer(lab)
+		d, answer, err := c.deskAndAnswer(lab)
 		if err != nil {
 			return nil, err
 		}
-		for step := 1; step < desk.last(); step++ {
+		for step := 1; step < d.last(); step++ {
 			if only > 0 && step != only {
 				continue
 			}
-			r, err := c.step(ctx, work, lab, desk, answer, step, show)
+			r, err := c.step(ctx, work, lab, d, answer, step, show)
 			if err != nil {
 				return nil, err
 			}
 			results = append(results, r)
 			show.line(stepLine(r, lab, text))
 		}
-		if only >= desk.last() {
+		if only >= d.last() {
 			show.line(fmt.Sprintf("lab %s step %d: no hole is left: this is make check LAB=%s SIDE=solutions", lab.Dir(), only, lab.ID))
 		}
 	}
 	return results, nil
 }
 
-func (c clone) deskAndAnswer(lab course.Lab) (desk holes, answer sources, err error) {
+func (c clone) deskAndAnswer(lab course.Lab) (d desk, answer sources, err error) {
 	noTest := func(name string) bool { return !strings.HasSuffix(name, "_test.go") }
 	files, err := goFilesOf(c.path(lab.Path("labs")), noTest)
 	if err != nil {
-		return nil, nil, err
+		return d, nil, err
 	}
-	if desk, err = holesIn(files); err != nil {
-		return nil, nil, err
+	if d, err = deskIn(files); err != nil {
+		return d, nil, err
 	}
-	if desk.last() < 2 {
-		return nil, nil, fmt.Errorf("%s has no hole of a later step than 1, so it is not the skeleton: make reset LAB=%s puts that back", lab.Path("labs"), lab.ID)
+	if d.last() < 2 {
+		return d, nil, fmt.Errorf("%s has no hole of a later step than 1, so it is not the skeleton: make reset LAB=%s puts that back", lab.Path("labs"), lab.ID)
 	}
 	answer, err = goFilesOf(c.path(lab.Path("solutions")), noTest)
-	return desk, answer, err
+	return d, answer, err
 }
 
 // step builds the answer with the holes of later steps, and runs the rules of
 // the steps up to step. Its error is for what no rule is to blame for.
-func (c clone) step(ctx context.Context, work string, lab course.Lab, desk holes, answer sources, step int, show *screen) (stepResult, error) {
-	r := stepResult{Lab: lab.ID, Step: step, Missing: desk.after(step)}
-	files, err := unfilled(answer, desk, step)
+func (c clone) step(ctx context.Context, work string, lab course.Lab, d desk, answer sources, step int, show *screen) (stepResult, error) {
+	r := stepResult{Lab: lab.ID, Step: step, Missing: d.after(step)}
+	files, err := unfilled(answer, d, step)
 	if err != nil {
 		return r, fmt.Errorf("lab %s: %w", lab.Dir(), err)
 	}
@@ -202,7 +202,7 @@ func overlay(dir, folder string, files sources) (string, error) {
 // stepLine says it in one line, and one more for each rule that failed.
 func stepLine(r stepResult, lab course.Lab, text report.Text) string {
 	head := fmt.Sprintf("lab %s step %d", lab.Dir(), r.Step)
-	left := fmt.Sprintf("%d functions of later steps are holes", len(r.Missing))
+	left := fmt.Sprintf("holes of later steps: %d", len(r.Missing))
 	red := fmt.Sprintf("%s %s: red, ", text.Bad("✗"), head)
 	switch {
 	case r.Green:

@@ -17,6 +17,11 @@ var (
 
 import "errors"
 
+// A Ring is one.
+type Ring[T any] struct {
+	none error // for now
+}
+
 // Send sends.
 func (r *Ring[T]) Send(v T) error {
 	return errors.New("not implemented: step 1, and waits in step 2")
@@ -24,7 +29,7 @@ func (r *Ring[T]) Send(v T) error {
 
 // Close closes.
 func (r *Ring[T]) Close() error {
-	return errors.New("not implemented: step 3")
+	return errors.Join(r.none) // not implemented: step 3
 }
 
 // Len counts.
@@ -60,13 +65,13 @@ func (r *Ring[E]) Close() error {
 )
 
 func TestHolesOfLaterStepsAreBackInTheAnswer(t *testing.T) {
-	desk, err := holesIn(smallDesk)
+	d, err := deskIn(smallDesk)
 	require.NoError(t, err)
-	require.Equal(t, 3, desk.last())
-	require.Equal(t, []string{"Len", "Ring.Close"}, desk.after(1))
-	require.Equal(t, []string{"Ring.Close"}, desk.after(2))
+	require.Equal(t, 3, d.last())
+	require.Equal(t, []string{"Len", "Ring.Close"}, d.after(1))
+	require.Equal(t, []string{"Ring.Close"}, d.after(2))
 
-	files, err := unfilled(smallAnswer, desk, 1)
+	files, err := unfilled(smallAnswer, d, 1)
 	require.NoError(t, err)
 	require.Len(t, files, 2, "what has no hole is not replaced")
 	require.Equal(t, `package ring
@@ -80,7 +85,9 @@ import (
 
 
 // A Ring is one.
-type Ring[T any] struct{ mu sync.Mutex }
+type Ring[T any] struct{ mu sync.Mutex 
+	none error
+}
 
 // Send sends.
 func (r *Ring[T]) Send(v T) error { return fmt.Errorf("sent %v", v) }
@@ -89,23 +96,23 @@ func (r *Ring[T]) String() string { return fmt.Sprint("the answer's") }
 
 // Close closes.
 func (r *Ring[T]) Close() error {
-	return errors.New("not implemented: step 3")
+	return errors.Join(r.none) // not implemented: step 3
 }
 `, string(files["ring.go"]))
 	require.Contains(t, string(files["len.go"]), "return 0 // not implemented: step 2")
 
-	files, err = unfilled(smallAnswer, desk, 2)
+	files, err = unfilled(smallAnswer, d, 2)
 	require.NoError(t, err)
 	require.NotContains(t, files, "len.go", "step 2 is done")
-	files, err = unfilled(smallAnswer, desk, 3)
+	files, err = unfilled(smallAnswer, d, 3)
 	require.NoError(t, err)
 	require.Empty(t, files, "all are")
 }
 
 func TestAHoleThatTheAnswerDoesNotFillIsNamed(t *testing.T) {
-	desk, err := holesIn(smallDesk)
+	d, err := deskIn(smallDesk)
 	require.NoError(t, err)
-	_, err = unfilled(sources{"ring.go": smallAnswer["ring.go"]}, desk, 1)
+	_, err = unfilled(sources{"ring.go": smallAnswer["ring.go"]}, d, 1)
 	require.ErrorContains(t, err, "Len")
 }
 
@@ -131,9 +138,9 @@ func TestAStepIsRedWhenItsChecksNeedALaterOne(t *testing.T) {
 	show := newScreen(io.Discard)
 	defer show.close()
 	look := func() stepResult {
-		desk, err := holesIn(files)
+		d, err := deskIn(files)
 		require.NoError(t, err)
-		r, err := c.step(t.Context(), t.TempDir(), lab, desk, answer, 1, show)
+		r, err := c.step(t.Context(), t.TempDir(), lab, d, answer, 1, show)
 		require.NoError(t, err)
 		require.Empty(t, r.Fault)
 		require.NotZero(t, r.Rules)
