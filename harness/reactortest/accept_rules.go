@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"sync/atomic"
 
@@ -336,6 +337,9 @@ func severalAddresses(r *spec.Run, s Subject, strategy string) error {
 }
 
 func connectionsTellsTheTruth(r *spec.Run, s Subject) error {
+	if err := noLoopsAreAsManyAsCores(r, s); err != nil {
+		return err
+	}
 	const loops, n = 3, 60
 	return inEach(r, func(strategy string) error {
 		d := newDiary(r)
@@ -382,4 +386,17 @@ func connectionsTellsTheTruth(r *spec.Run, s Subject) error {
 		}
 		return nil
 	})
+}
+
+func noLoopsAreAsManyAsCores(r *spec.Run, s Subject) error {
+	r.Step("New with Loops 0")
+	re, err := s.Reactor(newDiary(r).options(0, ""))
+	if err != nil {
+		return err
+	}
+	stop(re)
+	if got, want := len(re.Connections()), runtime.GOMAXPROCS(0); got != want {
+		return spec.Fail(fmt.Sprintf("Loops 0 to mean GOMAXPROCS, which is %d", want), "Connections tells of %d loops", got)
+	}
+	return nil
 }

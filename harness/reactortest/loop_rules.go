@@ -3,7 +3,6 @@ package reactortest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"runtime"
@@ -91,15 +90,6 @@ func refusesImpossibleOptions(r *spec.Run, s Subject) error {
 }
 
 func postRunsOnItsLoop(r *spec.Run, s Subject) error {
-	r.Step("New with Loops 0")
-	re, err := s.Reactor(newDiary(r).options(0, ""))
-	if err != nil {
-		return err
-	}
-	stop(re)
-	if got, want := len(re.Connections()), runtime.GOMAXPROCS(0); got != want {
-		return spec.Fail(fmt.Sprintf("Loops 0 to mean GOMAXPROCS, which is %d", want), "Connections tells of %d loops", got)
-	}
 	const loops, posters, each = 4, 3, 300
 	return inEach(r, func(strategy string) error {
 		sv, err := serveNobody(r, s, newDiary(r).options(loops, strategy))

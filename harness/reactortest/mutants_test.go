@@ -54,7 +54,6 @@ var mutants = []spec.Mutant[Subject]{
 	{Name: "a timer looks for its place", Rule: "WheelHoldsAMillion", Says: `a million timers to be started`},
 
 	{Name: "takes any options", Rule: "RefusesImpossibleOptions", Says: `it returned nil`},
-	{Name: "Loops 0 means one", Rule: "PostRunsOnItsLoop", Says: `GOMAXPROCS`},
 	{Name: "Post runs on the first loop", Rule: "PostRunsOnItsLoop", Says: `a goroutine for each loop`},
 	{Name: "Post runs the last one first", Rule: "PostRunsOnItsLoop", Says: `ran out of order`},
 	{Name: "a second Shutdown panics", Rule: "ShutdownIsRepeatable", Says: `panic`},
@@ -74,6 +73,7 @@ var mutants = []spec.Mutant[Subject]{
 	{Name: "lost between accept and registration", Rule: "NoConnectionIsLost", Says: `client \d+ of 400`},
 	{Name: "who has sent already is not heard", Rule: "NoConnectionIsLost", Says: `client \d+ of 400`},
 	{Name: "the client who has left already is dropped", Rule: "NoConnectionIsLost", Says: `client 1 of 400`},
+	{Name: "Loops 0 means one", Rule: "ConnectionsTellsTheTruth", Says: `GOMAXPROCS`},
 	{Name: "who resets is counted for ever", Rule: "ConnectionsTellsTheTruth", Says: `\[0 0 0\] again when everybody has left`},
 	{Name: "Loop is always 0", Rule: "ConnectionsTellsTheTruth", Says: `as by OnOpen and Loop`},
 

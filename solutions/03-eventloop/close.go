@@ -84,7 +84,7 @@ func (l *Loop) finish(c *Conn) {
 	c.phase = lingering
 	c.readable = true // there may be bytes that were not to be read before
 	if len(l.lingering) == 0 {
-		l.AfterFunc(lingerPoll, l.pollLingering)
+		l.startTimer(lingerPoll, l.pollLingering)
 	}
 	l.lingering = append(l.lingering, lingerer{c, time.Now().Add(lingerMax)})
 }
@@ -114,7 +114,7 @@ func (l *Loop) pollLingering() {
 	clear(l.lingering[len(still):])
 	l.lingering = still
 	if len(still) > 0 {
-		l.AfterFunc(lingerPoll, l.pollLingering)
+		l.startTimer(lingerPoll, l.pollLingering)
 	}
 }
 

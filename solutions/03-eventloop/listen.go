@@ -113,7 +113,7 @@ func (l *Loop) pauseAccept() {
 	if !l.listeners.paused {
 		l.armListeners(0)
 		l.listeners.paused = true
-		l.AfterFunc(acceptPause, l.resumeAccept)
+		l.startTimer(acceptPause, l.resumeAccept)
 	}
 }
 

@@ -22,8 +22,7 @@ type timerHeap []*timer
 // a Post) only. A timer does not hold up a Shutdown: what has not fired when Run
 // ends never does. A panic in fn ends Run.
 func (l *Loop) AfterFunc(d time.Duration, fn func()) (stop func() bool) {
-	t := &timer{when: time.Now().Add(d), fn: fn}
-	heap.Push(&l.timers, t)
+	t := l.startTimer(d, fn)
 	return func() bool {
 		if t.index < 0 {
 			return false
@@ -31,6 +30,13 @@ func (l *Loop) AfterFunc(d time.Duration, fn func()) (stop func() bool) {
 		heap.Remove(&l.timers, t.index)
 		return true
 	}
+}
+
+// startTimer is AfterFunc for who will not stop it.
+func (l *Loop) startTimer(d time.Duration, fn func()) *timer {
+	t := &timer{when: time.Now().Add(d), fn: fn}
+	heap.Push(&l.timers, t)
+	return t
 }
 
 // runTimers runs those that are due. The clock is read once, so that a function
