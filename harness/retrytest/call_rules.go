@@ -214,7 +214,7 @@ func callbacksOnce(r *spec.Run, l lab) error {
 		if err != nil {
 			return err
 		}
-		r.Step("three callbacks of one call, two of which are posted, one of which calls again; two goroutines wait")
+		r.Step("three callbacks of one call, two of which are posted, one of which calls again, and asks for a fourth; two goroutines wait")
 		var order []string
 		var posted []func()
 		post := func(f func()) error { posted = append(posted, f); return nil }
@@ -231,6 +231,7 @@ func callbacksOnce(r *spec.Run, l lab) error {
 			note("first")(body, err)
 			s.c.Go(req("b"))
 			s.c.Stats()
+			f.Then(post, note("fourth"))
 		})
 		f.Then(post, note("second"))
 		f.Then(gone, note("nowhere"))
@@ -271,9 +272,9 @@ func callbacksOnce(r *spec.Run, l lab) error {
 		for _, run := range posted {
 			run()
 		}
-		want := []string{"first yes", "second yes", "third yes", "late yes"}
+		want := []string{"first yes", "second yes", "third yes", "fourth yes", "late yes"}
 		if !slices.Equal(order, want) {
-			return spec.Fail(fmt.Sprintf("the callbacks %q, each once, where they were posted", want), "they were %q", order)
+			return spec.Fail(fmt.Sprintf("the callbacks %q, each once, in the order of Then, where they were posted", want), "they were %q", order)
 		}
 		return nil
 	})
@@ -484,12 +485,12 @@ func cancelEnds(r *spec.Run, l lab) error {
 
 func closeEnds(r *spec.Run, l lab) error {
 	// The first endpoint takes calls, the second one hangs in its dial.
-	return play(r, l, 2, Options{BackoffBase: 8 * time.Second, BackoffCap: 8 * time.Second, Rand: constant(0.5)}, func(s *stage) { s.at[1].hang = true }, func(s *stage) error {
+	return play(r, l, 2, Options{BackoffBase: 8 * time.Second, BackoffCap: 8 * time.Second, Rand: constant(0.5)}, func(s *stage) { s.at[1].hang, s.at[1].slow = true, time.Second }, func(s *stage) error {
 		k, err := s.at[0].link()
 		if err != nil {
 			return err
 		}
-		r.Step("a call is on its way, one waits for its backoff; a dial hangs; Close, twice")
+		r.Step("a call is on its way, one waits for its backoff; a dial hangs, and takes a second to end; Close, twice")
 		flying, backing := s.call(req("flying")), s.call(req("backing"))
 		got, err := k.calls("at first", "flying", "backing")
 		if err != nil {
@@ -506,6 +507,13 @@ func closeEnds(r *spec.Run, l lab) error {
 		if err := first(s.is(flying, "after Close", "ErrClosed"), s.is(backing, "after Close", "ErrClosed")); err != nil {
 			return err
 		}
+		for _, c := range closes {
+			if len(c) > 0 {
+				return spec.Fail("Close to wait for the dial that has still to return", "it did not: a goroutine of the client is left")
+			}
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
 		for _, c := range closes {
 			if len(c) == 0 {
 				return spec.Fail("Close to return", "it still waits")

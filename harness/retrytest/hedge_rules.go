@@ -28,7 +28,7 @@ var hedgeRules = []spec.Rule[lab]{
 			"HedgeQuantile of the last HedgeWindow latencies after the first; another endpoint; a cancel frame, and Dropped for its breaker.",
 			"finish: for each live attempt: breaker.Dropped(pass); giveUp(a)",
 		},
-		Check: hedgeAfter,
+		Check: inTurn(hedgeAfter, hedgeRefused, hedgeCounts),
 	},
 	{
 		Name: "OnlySafeIsHedged", Group: "hedge", Points: 1, Section: step6,
@@ -58,7 +58,7 @@ var hedgeRules = []spec.Rule[lab]{
 			"In turn, those that are connected and whose breaker lets it through; a retry prefers another one. A call with a key stays where its key is known.",
 			"route: connected and not the last one; then connected; then any",
 		},
-		Check: callsAround,
+		Check: inTurn(callsAround, keyStays, probeMoves),
 	},
 }
 
@@ -171,6 +171,98 @@ func hedgeAfter(r *spec.Run, l lab) error {
 		}
 	}
 	return nil
+}
+
+// slow makes a call and finds its two copies: the second one comes after d.
+func (s *stage) slow(d time.Duration) (res *result, at [2]int, copies [2]frame, err error) {
+	res = s.call(Request{Body: []byte("slow"), Safe: true})
+	for i := range copies {
+		if i == 1 {
+			time.Sleep(d - 1)
+			if err := s.none(fmt.Sprintf("before %v, the 95th percentile", d)); err != nil {
+				return nil, at, copies, err
+			}
+			time.Sleep(time.Nanosecond)
+		}
+		if at[i], copies[i], err = s.find("slow"); err != nil {
+			return nil, at, copies, err
+		}
+	}
+	return res, at, copies, nil
+}
+
+// say sends a reply from an endpoint.
+func (s *stage) say(at int, f frame) {
+	k, _ := s.at[at].link()
+	k.send(f)
+}
+
+func hedgeRefused(r *spec.Run, l lab) error {
+	for who := range 2 {
+		o := Options{HedgeQuantile: 0.95, HedgeWindow: 20, BackoffBase: 100 * time.Millisecond, BackoffCap: 100 * time.Millisecond, Rand: constant(0.5), Attempts: 2}
+		err := play(r, l, 2, o, nil, func(s *stage) error {
+			if err := s.warm(20); err != nil {
+				return err
+			}
+			r.Step("a slow call; copy %d is refused, and the other one answered; another one, and both are refused: a retry is left, for the hedge does not count", who+1)
+			res, at, copies, err := s.slow(10 * time.Millisecond)
+			if err != nil {
+				return err
+			}
+			s.say(at[who], frame{kind: reply, id: copies[who].id, status: busy})
+			if err := first(s.is(res, "while its other copy is under way", ""), s.none("while the other copy is under way")); err != nil {
+				return err
+			}
+			s.say(at[1-who], frame{kind: reply, id: copies[1-who].id, body: "ok"})
+			if err := s.is(res, "when its other copy is answered", "ok"); err != nil {
+				return err
+			}
+			time.Sleep(time.Second)
+			if err := s.none("after the answer"); err != nil {
+				return err
+			}
+			if res, at, copies, err = s.slow(10 * time.Millisecond); err != nil {
+				return err
+			}
+			for i, f := range copies {
+				s.say(at[i], frame{kind: reply, id: f.id, status: busy})
+			}
+			if err := s.is(res, "both copies of which are refused", ""); err != nil {
+				return err
+			}
+			time.Sleep(50 * time.Millisecond)
+			where, f, err := s.find("slow")
+			if err != nil {
+				return err
+			}
+			s.say(where, frame{kind: reply, id: f.id, body: "at last"})
+			return first(s.is(res, "", "at last"), must("Stats().Retries", 1, s.c.Stats().Retries), s.idle("at the end"))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func hedgeCounts(r *spec.Run, l lab) error {
+	return play(r, l, 2, Options{HedgeQuantile: 0.95, HedgeWindow: 20}, nil, func(s *stage) error {
+		if err := s.warm(20); err != nil {
+			return err
+		}
+		r.Step("a slow call is answered by its second copy, 30 ms after the first one and 20 after the second: its latency is 30 ms, and so is the 95th percentile now")
+		res, at, copies, err := s.slow(10 * time.Millisecond)
+		if err != nil {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+		s.say(at[1], frame{kind: reply, id: copies[1].id, body: "ok"})
+		if err := s.is(res, "", "ok"); err != nil {
+			return err
+		}
+		_, _, _, err = s.slow(30 * time.Millisecond)
+		return err
+	})
 }
 
 func hedgeOne(r *spec.Run, l lab, from string) error {
@@ -300,7 +392,7 @@ func callsAround(r *spec.Run, l lab) error {
 			_ = f
 		}
 		if where[0] == 0 || where[1] == 0 {
-			return spec.Fail("calls at both endpoints", "they went to one of them")
+			return spec.Fail("the first attempts of calls to go to both endpoints in turn", "of 4, %d went to endpoint 0 and %d to endpoint 1 (their retries took the turns)", where[0], where[1])
 		}
 		return nil
 	}, func(s *stage) error {
@@ -359,7 +451,7 @@ func callsAround(r *spec.Run, l lab) error {
 		}
 		return nil
 	}, func(s *stage) error {
-		r.Step("both endpoints are down; a call waits for one of them, and the other one comes up first")
+		r.Step("both endpoints are down; calls that were sent to none wait, and one of the endpoints comes up")
 		for _, e := range s.at {
 			e.set(func(e *endpoint) { e.down = true })
 			k, err := e.link()
@@ -369,14 +461,11 @@ func callsAround(r *spec.Run, l lab) error {
 			k.conn.Close()
 		}
 		synctest.Wait()
-		var all []*result
-		for range 2 {
-			all = append(all, s.call(req("waits")))
-		}
+		all := []*result{s.call(Request{Body: []byte("waits"), Key: "k1"}), s.call(Request{Body: []byte("waits"), Key: "k2"})}
 		for i := range s.at {
 			s.at[i].set(func(e *endpoint) { e.down = i == 0 })
 		}
-		time.Sleep(5 * time.Second)
+		time.Sleep(20 * time.Millisecond)
 		k, err := s.at[1].link()
 		if err != nil {
 			return err
@@ -388,5 +477,94 @@ func callsAround(r *spec.Run, l lab) error {
 		k.answer(got[0], "ok")
 		k.answer(got[1], "ok")
 		return first(s.is(all[0], "", "ok"), s.is(all[1], "", "ok"))
+	})
+}
+
+// keyStays: a call that waits for a connection may go to whoever has one, but not
+// when an earlier attempt of it has left its key somewhere.
+func keyStays(r *spec.Run, l lab) error {
+	o := Options{AttemptTimeout: 50 * time.Millisecond, BackoffBase: 2 * time.Millisecond, BackoffCap: 2 * time.Millisecond, Rand: constant(0.5), RetryReserve: 100, KeepAlive: time.Hour}
+	return play(r, l, 2, o, nil, func(s *stage) error {
+		r.Step("a call with a key is not answered, and its endpoint goes down; its retry waits while the other endpoint's connection comes anew")
+		res := s.call(Request{Body: []byte("pay"), Key: "k"})
+		at, _, err := s.find("pay")
+		if err != nil {
+			return err
+		}
+		home, other := s.at[at], s.at[1-at]
+		for i, e := range []*endpoint{home, other} {
+			e.set(func(e *endpoint) { e.down = i == 0 })
+			k, _ := e.link()
+			k.conn.Close()
+			time.Sleep(51 * time.Millisecond) // its patience ends, and the backoff
+		}
+		k, err := other.link()
+		if err != nil {
+			return err
+		}
+		if got := k.take(call); len(got) > 0 {
+			return spec.Fail("a call with a key to wait for the endpoint that knows it", "the other one got %v", got)
+		}
+		home.set(func(e *endpoint) { e.down = false })
+		time.Sleep(10 * time.Millisecond)
+		if k, err = home.link(); err != nil {
+			return err
+		}
+		got := k.take(call)
+		if len(got) == 0 {
+			return spec.Fail("the call with a key when its endpoint is back", "there is none")
+		}
+		k.answer(got[len(got)-1], "paid")
+		return s.is(res, "", "paid")
+	})
+}
+
+// probeMoves: a probe that goes elsewhere frees its place.
+func probeMoves(r *spec.Run, l lab) error {
+	o := Options{BackoffBase: 2 * time.Millisecond, BackoffCap: 2 * time.Millisecond, Rand: constant(0.5), BreakerWindow: 4, BreakerOpen: time.Second, KeepAlive: time.Hour}
+	return play(r, l, 2, o, func(s *stage) { s.at[1].down = true }, func(s *stage) error {
+		r.Step("four calls time out at the first endpoint, whose breaker opens; a second later both endpoints are down, two calls wait, and the second endpoint comes up")
+		for range 4 {
+			s.call(Request{Body: []byte("x"), Timeout: 10 * time.Millisecond})
+		}
+		time.Sleep(10 * time.Millisecond)
+		up := func(i int) {
+			for j, e := range s.at {
+				e.set(func(e *endpoint) { e.down = j != i })
+				if all := e.all(); len(all) > 0 && j != i {
+					all[len(all)-1].conn.Close()
+				}
+			}
+			synctest.Wait()
+		}
+		up(-1)
+		time.Sleep(time.Second)
+		s.call(req("waits"))
+		s.call(req("waits"))
+		up(1)
+		time.Sleep(10 * time.Millisecond)
+		k, err := s.at[1].link()
+		if err != nil {
+			return err
+		}
+		got, err := k.calls("at the second endpoint, when it is up", "waits", "waits")
+		if err != nil {
+			return err
+		}
+		k.answer(got[0], "ok")
+		k.answer(got[1], "ok")
+		r.Step("the second endpoint goes down, and the first one comes up: it gets the next call, as a probe")
+		up(0)
+		time.Sleep(10 * time.Millisecond)
+		s.call(req("next"))
+		if k, err = s.at[0].link(); err != nil {
+			return err
+		}
+		for _, f := range k.take(call) { // cancels of the four, told late, do no harm
+			if f.body == "next" {
+				return nil
+			}
+		}
+		return spec.Fail("the call next at the first endpoint, half-open, as a probe", "there is none: the probe that went elsewhere keeps its place")
 	})
 }

@@ -247,8 +247,35 @@ func keysForgotten(r *spec.Run, l lab) error {
 	}
 	r.Step("51 s later, key 20 is a minute old, key 21 is not")
 	m.pass(51*time.Second - time.Second)
-	return first(ask(20, true, "when it is as old as KeyAge"), ask(21, false, "a second before that"),
-		ask(0, true, "when there were too many"), ask(20, false, "at once"))
+	if err := first(ask(20, true, "when it is as old as KeyAge"), ask(21, false, "a second before that"),
+		ask(0, true, "when there were too many"), ask(20, false, "at once")); err != nil {
+		return err
+	}
+	r.Step("another server, Keys 1: a call with a key is done, three others run")
+	m, works, err := open(r, l, ServerOptions{Keys: 1})
+	if err != nil {
+		return err
+	}
+	if g, err = m.join(0, 0); err != nil {
+		return err
+	}
+	var w work
+	for i, k := range []string{"done", "a", "b", "c"} {
+		if _, err := g.call(k, key(k)); err != nil {
+			return err
+		}
+		if w, err = m.worked(works, k); err != nil {
+			return err
+		}
+		if i == 0 {
+			w.reply([]byte("ok"), nil)
+			if err := g.answered(1, done, "ok"); err != nil {
+				return err
+			}
+		}
+	}
+	m.calm = works
+	return g.ask("done", done, "ok", key("done"))
 }
 
 func oneKey(r *spec.Run, l lab) error {

@@ -37,7 +37,7 @@ var retryRules = []spec.Rule[lab]{
 			"Body and key; its id is new, and the server is told that nobody waits for the old one.",
 			"outOfPatience: breaker.Failed; cancel frame; again(f, ErrTimeout, true)",
 		},
-		Check: safeRepeated,
+		Check: inTurn(safeRepeated, doubtStays),
 	},
 	{
 		Name: "RemoteErrorsAreFinal", Group: "retry", Points: 1, Section: step5,
@@ -77,7 +77,7 @@ var retryRules = []spec.Rule[lab]{
 			"Answer or RemoteError: Succeeded. Timeout, lost: Failed. Busy, cancelled, or slower than a hedge: Dropped.",
 			"route: pass, ok := e.breaker.Allow(); when no endpoint lets it through: ErrOpen",
 		},
-		Check: breakerGuards,
+		Check: inTurn(breakerGuards, breakerRetries),
 	},
 }
 
@@ -241,6 +241,33 @@ func safeRepeated(r *spec.Run, l lab) error {
 	})
 }
 
+func doubtStays(r *spec.Run, l lab) error {
+	return play(r, l, 1, Options{AttemptTimeout: 100 * time.Millisecond, BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Attempts: 2}, nil, func(s *stage) error {
+		k, err := s.at[0].link()
+		if err != nil {
+			return err
+		}
+		r.Step("Attempts 2; the first attempts of two calls are not answered, the second ones are refused: the first ones may have been done")
+		safe := s.call(Request{Body: []byte("read"), Safe: true})
+		keyed := s.call(Request{Body: []byte("pay"), Key: "k1"})
+		if _, err := k.calls("at first", "read", "pay"); err != nil {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+		k.take()
+		time.Sleep(5 * time.Millisecond)
+		again, err := k.together("after the backoff", "read", "pay")
+		if err != nil {
+			return err
+		}
+		for _, f := range again {
+			k.send(frame{kind: reply, id: f.id, status: busy})
+		}
+		when := "refused, but perhaps done at the first attempt,"
+		return first(s.either(safe, when, "ErrTimeout", "ErrUnknown"), s.either(keyed, when, "ErrTimeout", "ErrUnknown"), s.idle("at the end"))
+	})
+}
+
 func remoteFinal(r *spec.Run, l lab) error {
 	return play(r, l, 1, Options{BackoffBase: time.Millisecond}, nil, func(s *stage) error {
 		k, err := s.at[0].link()
@@ -275,7 +302,7 @@ func remoteFinal(r *spec.Run, l lab) error {
 }
 
 func retriesInTime(r *spec.Run, l lab) error {
-	return play(r, l, 1, Options{BackoffBase: 100 * time.Millisecond, Rand: constant(0.5), RetryReserve: 1, RetryRatio: 1e-6}, nil, func(s *stage) error {
+	err := play(r, l, 1, Options{BackoffBase: 100 * time.Millisecond, Rand: constant(0.5), RetryReserve: 1, RetryRatio: 1e-6}, nil, func(s *stage) error {
 		k, err := s.at[0].link()
 		if err != nil {
 			return err
@@ -303,6 +330,31 @@ func retriesInTime(r *spec.Run, l lab) error {
 		}
 		k.answer(got[0], "done")
 		return first(s.is(next, "", "done"), must("Stats().Denied", 0, s.c.Stats().Denied))
+	})
+	if err != nil {
+		return err
+	}
+	return play(r, l, 1, Options{BackoffBase: 100 * time.Millisecond, Rand: constant(0.5), Attempts: 2, RetryReserve: 2, RetryRatio: 1e-6}, nil, func(s *stage) error {
+		k, err := s.at[0].link()
+		if err != nil {
+			return err
+		}
+		r.Step("Attempts 2, two tokens; two calls, one after the other, are refused twice: each has cost one token, and no more")
+		for _, what := range []string{"one", "two"} {
+			res := s.call(req(what))
+			for _, when := range []string{"at first", "after its backoff"} {
+				got, err := k.calls(when, what)
+				if err != nil {
+					return err
+				}
+				k.send(frame{kind: reply, id: got[0].id, status: busy})
+				time.Sleep(50 * time.Millisecond)
+			}
+			if err := s.is(res, "after two refusals", "ErrBusy"); err != nil {
+				return err
+			}
+		}
+		return first(must("Stats().Denied", 0, s.c.Stats().Denied), must("Stats().Retries", 2, s.c.Stats().Retries))
 	})
 }
 
@@ -433,9 +485,40 @@ func breakerGuards(r *spec.Run, l lab) error {
 		if err := s.is(second, "", "well"); err != nil {
 			return err
 		}
-		s.call(req("a"))
-		s.call(req("b"))
-		_, err = k.calls("when it is closed", "a", "b")
-		return err
+		a, b := s.call(req("a")), s.call(req("b"))
+		if got, err = k.calls("when it is closed", "a", "b"); err != nil {
+			return err
+		}
+		k.answer(got[0], "ok")
+		k.answer(got[1], "ok")
+		return first(s.is(a, "", "ok"), s.is(b, "", "ok"), s.idle("at the end"))
+	})
+}
+
+func breakerRetries(r *spec.Run, l lab) error {
+	o := Options{BackoffBase: 100 * time.Millisecond, Rand: constant(0.5), BreakerWindow: 4, BreakerRatio: 0.5, BreakerOpen: time.Hour, KeepAlive: time.Hour}
+	return play(r, l, 1, o, nil, func(s *stage) error {
+		k, err := s.at[0].link()
+		if err != nil {
+			return err
+		}
+		r.Step("a call is refused; while it waits for its retry, four others time out and the breaker opens")
+		waits := s.call(req("waits"))
+		got, err := k.calls("at first", "waits")
+		if err != nil {
+			return err
+		}
+		k.send(frame{kind: reply, id: got[0].id, status: busy})
+		synctest.Wait()
+		for range 4 {
+			s.call(Request{Body: []byte("x"), Timeout: 10 * time.Millisecond})
+		}
+		time.Sleep(10 * time.Millisecond)
+		k.take()
+		time.Sleep(40 * time.Millisecond)
+		if _, err := k.calls("by a retry while the breaker is open"); err != nil {
+			return err
+		}
+		return first(s.either(waits, "whose retry finds the breaker open", "ErrBusy", "ErrOpen"), s.idle("at the end"))
 	})
 }

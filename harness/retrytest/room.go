@@ -25,6 +25,8 @@ type room struct {
 
 	calm chan work // when set, nothing may come to the handler while an answer is awaited
 
+	had []work // by the handler: what worked has returned
+
 	mu  sync.Mutex // guards the following
 	now time.Time
 }
@@ -33,6 +35,7 @@ type room struct {
 type work struct {
 	ctx   context.Context
 	body  string
+	kept  []byte // the same, as the handler got it: it is the handler's
 	reply func([]byte, error)
 }
 
@@ -42,7 +45,7 @@ func open(r *spec.Run, l lab, o ServerOptions) (*room, chan work, error) {
 	m, works := &room{r: r, l: l, now: time.Unix(1e9, 0)}, make(chan work, 100_000)
 	if o.Handle == nil {
 		o.Handle = func(ctx context.Context, body []byte, reply func([]byte, error)) {
-			works <- work{ctx, string(body), reply}
+			works <- work{ctx, string(body), body, reply}
 		}
 	}
 	if o.Now == nil {
@@ -250,6 +253,12 @@ func (m *room) worked(works chan work, body string) (work, error) {
 	}
 	if w.body != body {
 		return w, spec.Fail(fmt.Sprintf("the handler to get %q", body), "it got %q", w.body)
+	}
+	m.had = append(m.had, w)
+	for _, w := range m.had {
+		if string(w.kept) != w.body {
+			return w, spec.Fail(fmt.Sprintf("the body %q to be the handler's to keep", w.body), "it has become %q", w.kept)
+		}
 	}
 	return w, nil
 }

@@ -254,9 +254,9 @@ func expiredNotWorked(r *spec.Run, l lab) error {
 	if err != nil {
 		return err
 	}
-	r.Step("MaxRunning 1, and one runs; calls with 1000, 3000 and 1000 ms wait; a second passes; the first one replies")
+	r.Step("MaxRunning 1, and one runs; calls with 100, 300 and 100 s wait; 100 s pass; the first one replies")
 	var ids []uint64
-	for i, ms := range []uint32{60_000, 1000, 3000, 1000} {
+	for i, ms := range []uint32{600_000, 100_000, 300_000, 100_000} {
 		id, err := g.call(fmt.Sprint("c", i), left(ms))
 		if err != nil {
 			return err
@@ -270,13 +270,17 @@ func expiredNotWorked(r *spec.Run, l lab) error {
 	if err := m.until("three calls to wait", func(n ServerStats) bool { return n.Waiting == 3 }); err != nil {
 		return err
 	}
-	m.pass(time.Second)
+	m.pass(100 * time.Second)
 	w.reply([]byte("a0"), nil)
 	if err := first(g.answered(ids[0], done, "a0"), g.answered(ids[1], expired, "")); err != nil {
 		return err
 	}
 	if w, err = m.worked(works, "c2"); err != nil {
 		return err
+	}
+	at, ok := w.ctx.Deadline()
+	if left := time.Until(at); !ok || left > 200*time.Second {
+		return spec.Fail("the context of a call with 300 s that has waited for 100 to end in 200 s", "it ends in %v", left)
 	}
 	w.reply([]byte("a2"), nil)
 	if err := first(g.answered(ids[2], done, "a2"), g.answered(ids[3], expired, "")); err != nil {
@@ -372,6 +376,9 @@ func cancelReaches(r *spec.Run, l lab) error {
 	if b.ctx.Err() != nil {
 		return spec.Fail("a call with a key to go on", "its context has ended: %v", b.ctx.Err())
 	}
+	if n := m.srv.Stats(); n.Running != 2 || n.Waiting != 1 {
+		return spec.Fail("2 calls to run after the cancels, for a handler keeps its place until it has replied, and 1 to wait", "%d run, %d wait", n.Running, n.Waiting)
+	}
 	a.reply(nil, errors.New("cancelled"))
 	w, err := m.worked(works, "stays")
 	if err != nil {
@@ -383,17 +390,53 @@ func cancelReaches(r *spec.Run, l lab) error {
 	if _, err := g.call("keyed", key("k")); err != nil {
 		return err
 	}
-	for want := map[uint64]string{4: "yes", 2: "paid", 5: "paid"}; len(want) > 0; {
-		f, err := g.next(fmt.Sprintf("the answers %v", want))
-		switch text, ok := want[f.id]; {
+	texts := map[uint64]string{2: "paid", 4: "yes", 5: "paid"}
+	for want := map[uint64]string{4: "yes", 5: "paid"}; len(want) > 0; { // what was cancelled may be answered, or not
+		what := fmt.Sprintf("the answers to the calls that were not cancelled, by id: %v", want)
+		f, err := g.next(what)
+		switch text, ok := texts[f.id]; {
 		case err != nil:
 			return err
 		case ok && !f.isReply(f.id, done, text):
-			return spec.Fail(fmt.Sprintf("the answers %v", want), "there came: %v", f)
+			return spec.Fail(what, "there came: %v", f)
 		}
-		delete(want, f.id) // what was cancelled may be answered, or not
+		delete(want, f.id)
 	}
-	return must("Stats().Worked", 3, m.srv.Stats().Worked)
+	if err := must("Stats().Worked", 3, m.srv.Stats().Worked); err != nil {
+		return err
+	}
+	r.Step("another server, with MaxRunning 1: two calls with one key wait, and the first of them is cancelled")
+	if m, works, err = open(r, l, ServerOptions{MaxRunning: 1}); err != nil {
+		return err
+	}
+	if g, err = m.join(0, 0); err != nil {
+		return err
+	}
+	for _, c := range []struct{ body, key string }{{"runs", ""}, {"twin", "k"}, {"twin", "k"}} {
+		if _, err := g.call(c.body, key(c.key)); err != nil {
+			return err
+		}
+	}
+	if err := g.send(frame{kind: cancel, id: 2}, frame{kind: ping}); err != nil {
+		return err
+	}
+	for f := (frame{}); f.kind != pong; { // what was cancelled may be answered, or not
+		if f, err = g.next("a pong"); err != nil {
+			return err
+		}
+	}
+	for _, what := range []string{"runs", "twin"} {
+		if w, err = m.worked(works, what); err != nil {
+			return err
+		}
+		w.reply([]byte(what), nil)
+	}
+	for {
+		f, err := g.next("the answer to the twin that was not cancelled")
+		if err != nil || f.isReply(3, done, "twin") {
+			return err
+		}
+	}
 }
 
 func garbageEnds(r *spec.Run, l lab) error {

@@ -3,6 +3,7 @@ package retrytest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing/synctest"
 	"time"
 
@@ -58,7 +59,7 @@ var sessionRules = []spec.Rule[lab]{
 			"Those with Safe or Key, as a retry that costs a token; the others have the result ErrUnknown. And subscriptions are gone: OnReset.",
 			"if !resumed { for a in flying { if a.left { remove(a); again(f, ErrUnknown, repeatable) } } }",
 		},
-		Check: newSessions,
+		Check: inTurn(newSessions, forgottenAnswers, lostIsFailure),
 	},
 	{
 		Name: "NeverLeftIsSent", Group: "connections", Points: 2, Section: step7,
@@ -68,7 +69,7 @@ var sessionRules = []spec.Rule[lab]{
 			"What Write returned, also when it returned an error. A frame that ends behind that has never left.",
 			"written += n; left := a.end <= written, once the writer has ended",
 		},
-		Check: neverLeft,
+		Check: inTurn(neverLeft, halfLeft, leftBefore, leavesAtOnce),
 	},
 	{
 		Name: "PushesComeOnce", Group: "connections", Points: 2, Section: step7,
@@ -168,7 +169,12 @@ func handshakeTime(r *spec.Run, l lab) error {
 		}
 		time.Sleep(5 * time.Second) // the handshake's time is over long ago, and must not end this connection
 		k.answer(got[0], "yes")
-		return s.is(res, "", "yes")
+		if err := s.is(res, "", "yes"); err != nil {
+			return err
+		}
+		s.call(req("b"))
+		_, err = k.calls("on the same connection", "b")
+		return err
 	})
 }
 
@@ -209,6 +215,7 @@ func unansweredAgain(r *spec.Run, l lab) error {
 				return spec.Fail(fmt.Sprintf("a hello with the session %d", session), "it is %v", k.hello)
 			}
 			want := []string{"1", "2", "5", "new0", "new1"}[:4+round]
+			k.forgive(was[4].id)
 			if got, err = k.calls("in the resumed session", want...); err != nil {
 				return err
 			}
@@ -276,8 +283,7 @@ func answersSurvive(r *spec.Run, l lab) error {
 		r.Step("a new session; the old ids are answered there")
 		s.at[0].set(func(e *endpoint) {
 			e.forget = true
-			e.greet = []frame{{kind: reply, id: got[0].id, body: "stale"}, {kind: reply, id: mine[0].id, body: "stale"}}
-			for id := range uint64(20) {
+			for id := range mine[0].id + 1 { // none that the third call may have already
 				e.greet = append(e.greet, frame{kind: reply, id: id, body: "stale"})
 			}
 		})
@@ -301,12 +307,12 @@ func answersSurvive(r *spec.Run, l lab) error {
 }
 
 func newSessions(r *spec.Run, l lab) error {
-	return play(r, l, 1, Options{BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Timeout: time.Minute}, nil, func(s *stage) error {
+	return play(r, l, 1, Options{BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Timeout: time.Minute, RetryReserve: 2, RetryRatio: 1e-6}, nil, func(s *stage) error {
 		k, err := s.at[0].link()
 		if err != nil {
 			return err
 		}
-		r.Step("an unsafe call, a safe one, one with a key; the connection is lost; a call that never left; the session is forgotten")
+		r.Step("an unsafe call, a safe one, one with a key; the connection is lost; a call that never left; the session is forgotten; there are two tokens")
 		pay := s.call(req("pay"))
 		read := s.call(Request{Body: []byte("read"), Safe: true})
 		keyed := s.call(Request{Body: []byte("keyed"), Key: "k"})
@@ -354,6 +360,69 @@ func newSessions(r *spec.Run, l lab) error {
 	})
 }
 
+func forgottenAnswers(r *spec.Run, l lab) error {
+	return play(r, l, 1, Options{BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Timeout: time.Minute}, nil, func(s *stage) error {
+		k, err := s.at[0].link()
+		if err != nil {
+			return err
+		}
+		r.Step("an unsafe call, a safe one, one with a key; the session is resumed, but the server has forgotten the answers: status unknown")
+		pay := s.call(req("pay"))
+		read := s.call(Request{Body: []byte("read"), Safe: true})
+		keyed := s.call(Request{Body: []byte("keyed"), Key: "k"})
+		if _, err := k.calls("at first", "pay", "read", "keyed"); err != nil {
+			return err
+		}
+		k.conn.Close()
+		time.Sleep(5 * time.Millisecond)
+		if k, err = s.at[0].link(); err != nil {
+			return err
+		}
+		was, err := k.calls("in the resumed session", "pay", "read", "keyed")
+		if err != nil {
+			return err
+		}
+		for _, f := range was {
+			k.send(frame{kind: reply, id: f.id, status: unknown})
+		}
+		if err := first(s.is(pay, "whose answer is forgotten", "ErrUnknown"), s.is(read, "that may be repeated", "")); err != nil {
+			return err
+		}
+		time.Sleep(5 * time.Millisecond)
+		again, err := k.together("after the backoff", "read", "keyed")
+		if err != nil {
+			return err
+		}
+		for _, f := range again {
+			if f.id <= was[2].id {
+				return spec.Fail("a new id for what is done again", "%v has an old one", f)
+			}
+			k.answer(f, "ok")
+		}
+		return first(s.is(read, "", "ok"), s.is(keyed, "", "ok"), must("Stats().Retries", 2, s.c.Stats().Retries), s.idle("at the end"))
+	})
+}
+
+func lostIsFailure(r *spec.Run, l lab) error {
+	o := Options{BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Timeout: time.Minute, BreakerWindow: 4, BreakerOpen: time.Hour}
+	return play(r, l, 1, o, nil, func(s *stage) error {
+		k, err := s.at[0].link()
+		if err != nil {
+			return err
+		}
+		r.Step("a breaker's window of 4; four calls are lost with their session")
+		for range 4 {
+			s.call(req("pay"))
+		}
+		k.take()
+		s.at[0].set(func(e *endpoint) { e.forget = true })
+		k.conn.Close()
+		time.Sleep(5 * time.Millisecond)
+		synctest.Wait()
+		return s.is(s.call(req("next")), "after four that had no answer", "ErrOpen")
+	})
+}
+
 func neverLeft(r *spec.Run, l lab) error {
 	whole := len(frame{kind: call, body: "pay"}.encode())
 	for _, missing := range []int{whole - 1, whole / 2, 1} {
@@ -379,6 +448,82 @@ func neverLeft(r *spec.Run, l lab) error {
 		}
 	}
 	return nil
+}
+
+func halfLeft(r *spec.Run, l lab) error {
+	size := len(frame{kind: call, body: "pay 1"}.encode())
+	return play(r, l, 1, Options{BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Timeout: time.Minute},
+		func(s *stage) { s.at[0].down, s.at[0].forget, s.at[0].cut = true, true, size+size/2 }, func(s *stage) error {
+			r.Step("two unsafe calls wait for a connection, which takes the first one, and a half of the second; then it is lost, and the session is forgotten")
+			one, two := s.call(req("pay 1")), s.call(req("pay 2"))
+			s.at[0].set(func(e *endpoint) { e.down = false })
+			time.Sleep(time.Second)
+			k, err := s.at[0].link()
+			if err != nil {
+				return err
+			}
+			got, err := k.calls("in the new session", "pay 2")
+			if err != nil {
+				return err
+			}
+			k.answer(got[0], "paid")
+			return first(s.is(one, "which was sent whole", "ErrUnknown"), s.is(two, "", "paid"))
+		})
+}
+
+func leftBefore(r *spec.Run, l lab) error {
+	for _, cut := range []int{1, len(frame{kind: call, body: "pay"}.encode()) - 1} {
+		err := play(r, l, 1, Options{BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Timeout: time.Minute}, nil, func(s *stage) error {
+			k, err := s.at[0].link()
+			if err != nil {
+				return err
+			}
+			r.Step("an unsafe call is sent; the connection is lost; the session is resumed, and its connection takes %d bytes of the call that is sent again; then the session is forgotten", cut)
+			res := s.call(req("pay"))
+			if _, err := k.calls("at first", "pay"); err != nil {
+				return err
+			}
+			s.at[0].set(func(e *endpoint) { e.cut = cut })
+			k.conn.Close()
+			time.Sleep(6 * time.Millisecond)
+			s.at[0].set(func(e *endpoint) { e.forget = true })
+			time.Sleep(time.Second)
+			if k, err = s.at[0].link(); err != nil {
+				return err
+			}
+			if _, err := k.calls("in the new session: the first connection had it whole"); err != nil {
+				return err
+			}
+			return first(s.is(res, "that may have been done", "ErrUnknown"), s.idle("at the end"))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func leavesAtOnce(r *spec.Run, l lab) error {
+	size := len(frame{kind: call, key: "k1", body: "pay 1"}.encode())
+	return play(r, l, 2, Options{BackoffBase: time.Second, Rand: constant(0.5), Timeout: time.Minute}, func(s *stage) { s.at[0].cut = size - 1 }, func(s *stage) error {
+		r.Step("two endpoints, a call with a key for each; the first one takes all of it but a byte, and hangs up: the other one gets it at once")
+		k, err := s.at[1].link()
+		if err != nil {
+			return err
+		}
+		all := []*result{s.call(Request{Body: []byte("pay 1"), Key: "k1"}), s.call(Request{Body: []byte("pay 2"), Key: "k2"})}
+		got, err := k.together("at the other endpoint", "pay 1", "pay 2")
+		if err != nil {
+			return err
+		}
+		if got[0].id == got[1].id {
+			return spec.Fail("an id for each call", "both have %d", got[0].id)
+		}
+		for _, f := range got {
+			k.answer(f, "ok "+f.body)
+		}
+		return first(s.is(all[0], "", "ok pay 1"), s.is(all[1], "", "ok pay 2"), must("Stats().Retries: it is none, the call never left", 0, s.c.Stats().Retries), s.idle("at the end"))
+	})
 }
 
 func pushesOnce(r *spec.Run, l lab) error {
@@ -431,7 +576,15 @@ func pushesOnce(r *spec.Run, l lab) error {
 		s.at[0].set(func(e *endpoint) { e.forget = true; e.greet = []frame{p(1)} })
 		k.conn.Close()
 		time.Sleep(200 * time.Millisecond)
-		return s.pushed("in the new session", "0:p1", "0:p2", "0:p3", "0:p4", "0:p1")
+		if err := s.pushed("in the new session", "0:p1", "0:p2", "0:p3", "0:p4", "0:p1"); err != nil {
+			return err
+		}
+		if k, err = s.at[0].link(); err != nil {
+			return err
+		}
+		long := strings.Repeat("long ", 20)
+		k.send(frame{kind: push, id: 2, body: long})
+		return s.pushed("in the new session, then", "0:p1", "0:p2", "0:p3", "0:p4", "0:p1", "0:"+long)
 	})
 }
 

@@ -23,22 +23,25 @@ type stage struct {
 	c     client
 	at    []*endpoint
 	began time.Time
-	push  []string // what OnPush got: "0:text"
-	reset []int    // what OnReset got
-	mu    sync.Mutex
+	mu    sync.Mutex    // guards the following
+	push  []string      // what OnPush got: "0:text"
+	kept  [][]byte      // the same, as OnPush got it: it is the callee's
+	reset []int         // what OnReset got
+	stop  chan struct{} // OnPush waits until it is closed, if there is one
 }
 
 // endpoint is a server that the judge plays. It welcomes by itself, reads all, and
 // answers what it is told to.
 type endpoint struct {
-	mu      sync.Mutex // guards the following
-	down    bool       // refuses connections
-	hang    bool       // never answers a dial
-	mute    bool       // never welcomes
-	deaf    bool       // welcomes, and then hangs up at once
-	forget  bool       // resumes no session
-	cut     int        // reads so many bytes behind the next welcome, and hangs up; 0 means all
-	greet   []frame    // follow the next welcome
+	mu      sync.Mutex    // guards the following
+	down    bool          // refuses connections
+	hang    bool          // never answers a dial
+	slow    time.Duration // after its context's end, until a dial that hangs returns
+	mute    bool          // never welcomes
+	deaf    bool          // welcomes, and then hangs up at once
+	forget  bool          // resumes no session
+	cut     int           // reads so many bytes behind the next welcome, and hangs up; 0 means all
+	greet   []frame       // follow the next welcome
 	dials   []time.Duration
 	links   []*link
 	session uint64
@@ -65,6 +68,18 @@ func play(r *spec.Run, l lab, n int, o Options, tune func(s *stage), acts ...fun
 	return nil
 }
 
+// inTurn is a check that consists of several.
+func inTurn(checks ...func(*spec.Run, lab) error) func(*spec.Run, lab) error {
+	return func(r *spec.Run, l lab) error {
+		for _, check := range checks {
+			if err := check(r, l); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 func playOne(r *spec.Run, l lab, n int, o Options, tune func(s *stage), f func(s *stage) error) error {
 	return r.Bubble(func(r *spec.Run) error {
 		s := &stage{r: r, l: l, began: time.Now()}
@@ -74,11 +89,17 @@ func playOne(r *spec.Run, l lab, n int, o Options, tune func(s *stage), f func(s
 			o.Dial = append(o.Dial, s.dialer(e))
 		}
 		o.OnPush = func(i int, body []byte) {
+			s.asks()
 			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.push = append(s.push, fmt.Sprintf("%d:%s", i, body))
+			stop := s.stop
+			s.push, s.kept = append(s.push, fmt.Sprintf("%d:%s", i, body)), append(s.kept, body)
+			s.mu.Unlock()
+			if stop != nil {
+				<-stop
+			}
 		}
 		o.OnReset = func(i int) {
+			s.asks()
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.reset = append(s.reset, i)
@@ -90,7 +111,9 @@ func playOne(r *spec.Run, l lab, n int, o Options, tune func(s *stage), f func(s
 		if err != nil {
 			return spec.Fail("New to make a client", "it returned: %v", err)
 		}
+		s.mu.Lock()
 		s.c = c
+		s.mu.Unlock()
 		r.Cleanup(func() {
 			c.Close()
 			for _, e := range s.at {
@@ -102,6 +125,16 @@ func playOne(r *spec.Run, l lab, n int, o Options, tune func(s *stage), f func(s
 		synctest.Wait()
 		return f(s)
 	})
+}
+
+// asks calls the client: whoever is called back may.
+func (s *stage) asks() {
+	s.mu.Lock()
+	c := s.c
+	s.mu.Unlock()
+	if c != nil {
+		c.Stats()
+	}
 }
 
 func (s *stage) since() time.Duration { return time.Since(s.began) }
@@ -117,6 +150,7 @@ func (s *stage) dialer(e *endpoint) Dial {
 		if e.hang {
 			e.mu.Unlock()
 			<-ctx.Done()
+			time.Sleep(e.slow)
 			e.mu.Lock()
 			return nil, ctx.Err()
 		}
@@ -244,6 +278,15 @@ func (k *link) answer(f frame, body string) error {
 	return k.send(frame{kind: reply, id: f.id, body: body})
 }
 
+// forgive takes out the cancel of a call that was given up while there was no
+// connection: a client may tell it later, or not.
+func (k *link) forgive(id uint64) {
+	synctest.Wait()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.got = slices.DeleteFunc(k.got, func(f frame) bool { return f.kind == cancel && f.id == id })
+}
+
 // calls is take, which must be n calls with these bodies.
 func (k *link) calls(when string, bodies ...string) ([]frame, error) {
 	got := k.take()
@@ -288,6 +331,7 @@ type result struct {
 	times int
 	at    time.Duration // since it was made
 	body  string
+	kept  []byte // the same, as the client gave it: it is the caller's
 	err   error
 }
 
@@ -304,7 +348,7 @@ func (s *stage) watch(req Request) (*result, Future) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		res.times++
-		res.at, res.body, res.err = time.Since(made), string(body), err
+		res.at, res.body, res.kept, res.err = time.Since(made), string(body), body, err
 	})
 	return res, f
 }
@@ -319,6 +363,8 @@ func (s *stage) is(res *result, when, want string) error {
 	switch {
 	case res.times > 1:
 		return spec.Fail("each callback once", "that of call %s ran %d times", res.what, res.times)
+	case string(res.kept) != res.body:
+		return spec.Fail(fmt.Sprintf("the answer %q to be the caller's to keep", res.body), "it has become %q", res.kept)
 	case res.times == 1 && res.err == nil:
 		got = res.body
 	case res.times == 1:
@@ -330,9 +376,21 @@ func (s *stage) is(res *result, when, want string) error {
 	return nil
 }
 
+// either is is, for what may be said in two ways.
+func (s *stage) either(res *result, when, one, two string) error {
+	if s.is(res, when, two) == nil {
+		return nil
+	}
+	err := s.is(res, when, one)
+	if f := new(spec.Failure); errors.As(err, &f) {
+		f.Expected += fmt.Sprintf(" or %q", two)
+	}
+	return err
+}
+
 func quoted(s string) string {
 	if s == "" {
-		return "open"
+		return "none yet"
 	}
 	return fmt.Sprintf("%q", s)
 }
@@ -352,6 +410,11 @@ func (s *stage) pushed(when string, want ...string) error {
 	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for i, body := range s.kept {
+		if _, was, _ := strings.Cut(s.push[i], ":"); was != string(body) {
+			return spec.Fail(fmt.Sprintf("the push %q to be OnPush's to keep", was), "it has become %q", body)
+		}
+	}
 	if !slices.Equal(s.push, want) {
 		return spec.Fail(fmt.Sprintf("OnPush to have got %q %s", want, when), "it got %q", s.push)
 	}

@@ -52,12 +52,14 @@ type vcall struct {
 	last     *vend
 	pinned   *vend
 	err      error // of the last attempt
+	doubt    error // of one that may have been done
 	over     bool
 	body     []byte
 	result   error
 	done     chan struct{}
 	told     bool
 	then     []func()
+	was      []func() // in then
 }
 
 type vattempt struct {
@@ -67,7 +69,9 @@ type vattempt struct {
 	id    uint64
 	end   uint64
 	left  bool
+	pins  bool
 	over  bool
+	began time.Time
 	timer *time.Timer
 }
 
@@ -89,6 +93,7 @@ type vend struct {
 	extra   []frame // cancels and pings
 	stream  uint64
 	taken   uint64
+	buf     []byte // for faults
 }
 
 func newVclient(f fault, o Options) (*vclient, error) {
@@ -205,6 +210,10 @@ func (c *vclient) Go(r Request) Future {
 		}
 		x.tries = 1
 		if !c.launch(x, nil) {
+			if c.is("a call that finds the breaker open stays pending") {
+				c.tell(x, nil, errOpen)
+				return
+			}
 			c.finish(x, nil, errOpen)
 			return
 		}
@@ -251,6 +260,9 @@ func (c *vclient) hedgeLater(x *vcall) {
 			avoid = c.ends[(x.live[0].at.i+1)%len(c.ends)]
 		}
 		if c.launch(x, avoid) {
+			if c.is("hedges are attempts") {
+				x.tries++
+			}
 			c.n.Hedges++
 		}
 	})
@@ -261,7 +273,7 @@ func (c *vclient) launch(x *vcall, avoid *vend) bool {
 	if e == nil {
 		return false
 	}
-	a := &vattempt{call: x, at: e, pass: pass}
+	a := &vattempt{call: x, at: e, pass: pass, began: time.Now()}
 	x.live = append(x.live, a)
 	x.last = e
 	unsafe := !x.req.Safe && x.req.Key == ""
@@ -273,7 +285,7 @@ func (c *vclient) launch(x *vcall, avoid *vend) bool {
 				}
 				e.breaker.Failed(a.pass)
 				c.stop(a, true)
-				c.again(x, errTimeout, true)
+				c.again(x, errTimeout)
 			})
 		})
 	}
@@ -353,9 +365,24 @@ func (c *vclient) stop(a *vattempt, tell bool) {
 }
 
 // again decides what becomes of a call whose attempt has failed.
-func (c *vclient) again(x *vcall, why error, may bool) {
-	if len(x.live) > 0 {
+func (c *vclient) again(x *vcall, why error) {
+	if why == errBusy && c.is("a refusal ends the doubt") {
+		x.doubt = nil
+	} else if why != errBusy {
+		x.doubt = why
+	}
+	if len(x.live) > 0 && !c.is("a refused copy ends its call") {
 		return
+	}
+	may := x.doubt == nil || x.req.Safe || x.req.Key != ""
+	switch {
+	case why == errUnknown && c.is("nothing is repeated in a new session"):
+		may = false
+	case why == errUnknown && c.is("repeats what is unsafe, after a lost session"), c.is("repeats what is unsafe, after a timeout"):
+		may = true
+	}
+	if x.doubt != nil {
+		why = x.doubt
 	}
 	most := c.o.Attempts
 	if c.is("one attempt too many") {
@@ -368,6 +395,9 @@ func (c *vclient) again(x *vcall, why error, may bool) {
 	d := c.backoff.Delay(x.tries - 1)
 	if c.is("retries at once") {
 		d = 0
+	}
+	if x.tries >= most && c.is("spends before it counts the attempts") || !may && c.is("spends on what may not be repeated") {
+		c.budget.Spend()
 	}
 	if c.is("spends before it looks at the time") && may && x.tries < most && !c.budget.Spend() {
 		c.n.Denied++
@@ -387,9 +417,17 @@ func (c *vclient) again(x *vcall, why error, may bool) {
 	x.later(d, func() {
 		x.tries++
 		c.n.Retries++
-		if !c.launch(x, x.last) {
-			c.finish(x, nil, x.err)
+		if c.launch(x, x.last) {
+			return
 		}
+		if c.is("retries do not ask the breaker") {
+			a := &vattempt{call: x, at: x.last}
+			x.live = append(x.live, a)
+			x.last.queue = append(x.last.queue, a)
+			x.last.cond.Signal()
+			return
+		}
+		c.finish(x, nil, x.err)
 	})
 }
 
@@ -412,16 +450,13 @@ func (c *vclient) finish(x *vcall, body []byte, err error) {
 
 func (c *vclient) tell(x *vcall, body []byte, err error) {
 	if x.over {
-		c.after = append(c.after, x.then...) // only with a fault
+		c.after = append(c.after, x.was...) // only with a fault
 		return
 	}
 	x.over, x.body, x.result = true, body, err
 	c.after = append(c.after, func() {
 		close(x.done)
-		call := func() {
-			x.told = true
-			c.after = append(c.after, x.then...)
-		}
+		call := func() { c.callBack(x) }
 		if c.is("callbacks under the lock") {
 			call()
 			for _, t := range c.after {
@@ -432,6 +467,18 @@ func (c *vclient) tell(x *vcall, body []byte, err error) {
 		}
 		c.do(call)
 	})
+}
+
+// callBack has the callbacks run, and then those that came meanwhile. mu is held.
+func (c *vclient) callBack(x *vcall) {
+	if len(x.then) == 0 || c.is("who comes late overtakes") {
+		x.told = true
+	}
+	c.after = append(c.after, x.then...)
+	x.was, x.then = append(x.was, x.then...), nil
+	if !x.told {
+		c.after = append(c.after, func() { c.do(func() { c.callBack(x) }) })
+	}
 }
 
 func (x *vcall) Wait(ctx context.Context) ([]byte, error) {
@@ -518,7 +565,9 @@ func (c *vclient) Close() error {
 			c.cancel()
 		}
 	})
-	c.all.Wait()
+	if !c.is("Close does not wait") {
+		c.all.Wait()
+	}
 	return nil
 }
 
@@ -593,6 +642,9 @@ func (e *vend) once() (useful bool) {
 		}
 		return false
 	}
+	if c.is("the handshake's time goes on") {
+		conn.SetWriteDeadline(time.Now().Add(c.o.DialTimeout))
+	}
 	if !early {
 		c.do(func() { e.begin(w) })
 		go e.write(conn, stopped)
@@ -612,23 +664,28 @@ func (e *vend) begin(w frame) {
 		had := e.session != 0 || c.is("the first session is a reset")
 		e.session, e.push = w.id, 0
 		if had && c.o.OnReset != nil && !c.is("resets are not told") {
-			c.after = append(c.after, func() { c.o.OnReset(e.i) })
+			if c.is("resets under the lock") {
+				c.o.OnReset(e.i)
+			} else {
+				c.after = append(c.after, func() { c.o.OnReset(e.i) })
+			}
 		}
 		if c.is("ids begin anew with each session") {
 			e.id = 0
 		}
 		for _, a := range slices.Concat(e.sent, e.queue) {
-			x := a.call
-			safe := x.req.Safe || x.req.Key != ""
 			switch {
 			case a.over:
 			case a.left:
-				e.breaker.Failed(a.pass)
+				if c.is("a lost session is no failure") {
+					e.breaker.Dropped(a.pass)
+				} else {
+					e.breaker.Failed(a.pass)
+				}
 				c.stop(a, false)
-				c.again(x, errUnknown, safe && !c.is("nothing is repeated in a new session") || c.is("repeats what is unsafe, after a lost session"))
+				c.again(a.call, errUnknown)
 			default:
-				a.id = 0
-				x.pinned = nil
+				a.unsend()
 			}
 		}
 	}
@@ -667,7 +724,7 @@ func (e *vend) begin(w frame) {
 func (e *vend) lost() {
 	c := e.c
 	for _, a := range e.sent {
-		a.left = a.left || a.end <= e.taken || c.is("what was cut is unknown")
+		a.left = a.left && !c.is("what an earlier connection took is forgotten") || a.end <= e.taken || c.is("what was cut is unknown")
 		if c.is("what was written is sent again") {
 			a.left = false
 		}
@@ -676,16 +733,25 @@ func (e *vend) lost() {
 		for _, a := range slices.Clone(e.sent) {
 			e.breaker.Failed(a.pass)
 			c.stop(a, false)
-			c.again(a.call, errUnknown, a.call.req.Safe || a.call.req.Key != "")
+			c.again(a.call, errUnknown)
 		}
 	}
 	e.leave()
 }
 
+// unsend makes an attempt one that was never sent.
+func (a *vattempt) unsend() {
+	a.id = 0
+	if a.pins {
+		a.pins, a.call.pinned = false, nil
+	}
+}
+
 // leave moves what never left to somebody who is connected.
 func (e *vend) leave() {
 	for _, a := range slices.Concat(e.sent, e.queue) {
-		if a.left || a.over {
+		stays := a.call.pinned != nil && !a.pins && !e.c.is("a key goes where there is a connection")
+		if a.left || a.over || stays || a.pins && e.c.is("a key stays where it never came") {
 			continue
 		}
 		for _, o := range e.c.ends {
@@ -696,10 +762,17 @@ func (e *vend) leave() {
 			if !ok {
 				continue
 			}
-			e.breaker.Dropped(a.pass)
+			if !e.c.is("a probe that moves keeps its place") {
+				e.breaker.Dropped(a.pass)
+			}
 			remove := func(b *vattempt) bool { return a == b }
 			e.sent, e.queue = slices.DeleteFunc(e.sent, remove), slices.DeleteFunc(e.queue, remove)
-			a.at, a.pass, a.id, a.call.pinned = o, pass, 0, nil
+			id := a.id
+			a.unsend()
+			if e.c.is("an id goes along to another endpoint") {
+				a.id = id
+			}
+			a.at, a.pass = o, pass
 			o.queue = append(o.queue, a)
 			o.cond.Signal()
 			break
@@ -727,7 +800,9 @@ func (e *vend) write(conn net.Conn, stopped chan struct{}) {
 		c.mu.Unlock()
 		n, err := conn.Write(b)
 		c.mu.Lock()
-		e.taken += uint64(n)
+		if err == nil || !c.is("a write that fails has written nothing") {
+			e.taken += uint64(n)
+		}
 		c.mu.Unlock()
 		if err != nil {
 			conn.Close()
@@ -766,8 +841,8 @@ func (e *vend) compose() (b []byte) {
 			e.sent = append(e.sent, a)
 		}
 		x := a.call
-		if x.req.Key != "" && !x.req.Safe && !c.is("keys go anywhere") {
-			x.pinned = e
+		if x.req.Key != "" && !x.req.Safe && x.pinned == nil && !c.is("keys go anywhere") {
+			x.pinned, a.pins = e, true
 		}
 		f := frame{kind: call, id: a.id, last: a.id, left: uint32(min(max(1, time.Until(x.deadline).Milliseconds()), math.MaxUint32)), key: x.req.Key, body: string(x.req.Body)}
 		if len(e.sent) > 0 && !c.is("settles what is not answered") {
@@ -845,8 +920,16 @@ func (e *vend) act(f frame) bool {
 		}
 		e.push = max(e.push, f.id)
 		e.cond.Signal()
-		if c.o.OnPush != nil {
-			c.after = append(c.after, func() { c.o.OnPush(e.i, []byte(f.body)) })
+		switch body := []byte(f.body); {
+		case c.o.OnPush == nil:
+		case c.is("pushes under the lock"):
+			c.o.OnPush(e.i, body)
+		default:
+			if c.is("a push is part of the buffer") {
+				e.buf = append(e.buf[:0], body...)
+				body = e.buf
+			}
+			c.after = append(c.after, func() { c.o.OnPush(e.i, body) })
 		}
 		return true
 	case reply:
@@ -881,13 +964,20 @@ func (e *vend) act(f frame) bool {
 			e.breaker.Succeeded(a.pass)
 		}
 		if c.lat != nil {
-			c.lat.Observe(time.Since(x.began))
+			began := x.began
+			if c.is("the winner's latency") {
+				began = a.began
+			}
+			c.lat.Observe(time.Since(began))
 		}
 		switch {
+		case f.status == done && c.is("an answer is part of the buffer"):
+			e.buf = append(e.buf[:0], f.body...)
+			c.finish(x, e.buf, nil)
 		case f.status == done:
 			c.finish(x, []byte(f.body), nil)
 		case c.is("repeats the handler's errors"):
-			c.again(x, &vremote{f.body}, true)
+			c.again(x, &vremote{f.body})
 		default:
 			c.finish(x, nil, &vremote{f.body})
 		}
@@ -900,10 +990,19 @@ func (e *vend) act(f frame) bool {
 		} else {
 			e.breaker.Dropped(a.pass)
 		}
-		c.again(x, errBusy, true)
+		c.again(x, errBusy)
 	case unknown:
 		e.breaker.Dropped(a.pass)
-		c.again(x, errUnknown, x.req.Safe || x.req.Key != "")
+		switch {
+		case c.is("an answer that is forgotten is waited for"):
+			x.live = append(x.live, a)
+			a.over = false
+			e.sent = append(e.sent, a)
+		case c.is("what is forgotten is done again"):
+			c.again(x, errBusy)
+		default:
+			c.again(x, errUnknown)
+		}
 	default:
 		return false
 	}

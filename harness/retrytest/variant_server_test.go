@@ -29,6 +29,7 @@ type vserver struct {
 	conns    map[*vconn]bool
 	n        ServerStats
 	last     uint64 // session, for a fault
+	buf      []byte // for a fault
 }
 
 type vsession struct {
@@ -50,6 +51,7 @@ type vjob struct {
 	sum     uint64
 	body    []byte
 	until   time.Time
+	left    time.Duration // in the frame
 	ctx     context.Context
 	cancel  context.CancelFunc
 	askers  []func(status byte, body string)
@@ -247,7 +249,9 @@ func (s *vserver) act(c *vconn, p *vsession, f frame) bool {
 	case ping:
 		c.send(frame{kind: pong})
 	case ack:
-		p.ack(f.id)
+		if !s.is("an ack forgets nothing") {
+			p.ack(f.id)
+		}
 	case cancel:
 		run = s.cancelled(p, f.id)
 	case call:
@@ -317,7 +321,11 @@ func (s *vserver) expire() {
 			i = len(s.done) - 1
 		}
 		old := now.Sub(s.done[0].at) >= s.o.KeyAge && !s.is("keys do not age")
-		if !old && (len(s.done) <= s.o.Keys || s.is("keys for ever")) {
+		n := len(s.done)
+		if s.is("keys that run push out the others") {
+			n = len(s.keys)
+		}
+		if !old && (n <= s.o.Keys || s.is("keys for ever")) {
 			break
 		}
 		if old {
@@ -335,6 +343,9 @@ func (s *vserver) expire() {
 	slices.SortFunc(gone, func(a, b *vsession) int { return a.gone.Compare(b.gone) })
 	for i, p := range gone {
 		old := now.Sub(p.gone) >= s.o.SessionAge && !s.is("sessions do not age")
+		if s.is("connected sessions push out the others") && len(s.sessions) > s.o.Sessions {
+			old = true
+		}
 		if old || len(gone)-i > s.o.Sessions && !s.is("any number of sessions") {
 			s.end(p)
 		}
@@ -397,7 +408,8 @@ func (s *vserver) call(p *vsession, f frame) func() {
 		j.key = fmt.Sprint(p.id, " ", j.key)
 	}
 	if f.left > 0 {
-		j.until = s.o.Now().Add(time.Duration(f.left) * time.Millisecond)
+		j.left = time.Duration(f.left) * time.Millisecond
+		j.until = s.o.Now().Add(j.left)
 	}
 	h := fnv.New64a()
 	h.Write(j.body)
@@ -450,6 +462,9 @@ func (s *vserver) run(j *vjob) func() {
 		case s.is("a deadline is only told"):
 			ctx = told{ctx, time.Now().Add(d)}
 		default:
+			if s.is("who has waited has all of his time") {
+				d = j.left
+			}
 			ctx, cancel = context.WithTimeout(ctx, d)
 		}
 	}
@@ -465,7 +480,14 @@ func (s *vserver) run(j *vjob) func() {
 				}
 			}()
 		}
-		s.o.Handle(j.ctx, j.body, reply)
+		body := j.body
+		if s.is("a body is part of the buffer") {
+			s.mu.Lock()
+			s.buf = append(s.buf[:0], body...)
+			body = s.buf
+			s.mu.Unlock()
+		}
+		s.o.Handle(j.ctx, body, reply)
 	}
 }
 
@@ -538,11 +560,16 @@ func (s *vserver) finish(j *vjob, status byte, body string) {
 
 func (s *vserver) cancelled(p *vsession, id uint64) func() {
 	j := p.jobs[id]
-	if j == nil || j.done || j.key != "" && !s.is("a key is cancelled, too") || s.is("a cancel is ignored") {
+	twin := s.is("a cancel ends its twins") && j != nil && !j.running
+	if j == nil || j.done || j.key != "" && !s.is("a key is cancelled, too") && !twin || s.is("a cancel is ignored") {
 		return nil
 	}
 	if j.running {
 		j.cancel()
+		if s.is("a cancel frees the place") {
+			s.n.Running--
+			return s.next()
+		}
 		return nil
 	}
 	if s.is("a cancel leaves who waits") {

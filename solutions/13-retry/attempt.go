@@ -11,6 +11,7 @@ type attempt struct {
 	id   uint64 // on the wire; 0 until it is handed to a connection
 	end  uint64 // where its frame ends in the connection's stream
 	left bool   // its frame was taken whole by a connection: it may have been done
+	pins bool   // it is the first to take the call's key to e
 	over alarm
 
 	in         *attempts // the list it is in

@@ -21,6 +21,7 @@ type Future struct {
 
 	mu   sync.Mutex // guards the following
 	done bool
+	told bool          // all of then were; until then who comes later waits behind them
 	end  chan struct{} // closed with done; nil while nobody waits
 	then []callback
 }
@@ -39,6 +40,7 @@ type call struct {
 	avoid  *endpoint   // where the last attempt went
 	pinned *endpoint   // whose memory of the key it relies on; nil when it may go anywhere
 	failed error       // why the last attempt did
+	doubt  error       // why one of them did that may have been done; nil if none
 
 	ripe *Future // the next one to be told
 }
@@ -133,7 +135,7 @@ func (f *Future) Wait(ctx context.Context) ([]byte, error) {
 // Callbacks of one Future are posted in the order of Then.
 func (f *Future) Then(post func(func()) error, done func(body []byte, err error)) {
 	f.mu.Lock()
-	if !f.done {
+	if !f.told {
 		f.then = append(f.then, callback{post, done})
 		f.mu.Unlock()
 		return
@@ -153,19 +155,25 @@ func (f *Future) Cancel() {
 	}
 }
 
-// resolve tells everybody. It is called once, without the client's lock.
+// resolve tells everybody. It is called once, without the client's lock. A
+// callback may ask for one more.
 func (f *Future) resolve() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.done = true
-	then := f.then
-	f.then = nil
 	if f.end != nil {
 		close(f.end)
 	}
-	f.mu.Unlock()
-	for _, c := range then {
-		c.call(f.body, f.err)
+	for len(f.then) > 0 {
+		then := f.then
+		f.then = nil
+		f.mu.Unlock()
+		for _, c := range then {
+			c.call(f.body, f.err)
+		}
+		f.mu.Lock()
 	}
+	f.told = true
 }
 
 func (c callback) call(body []byte, err error) {

@@ -17,10 +17,18 @@ import "time"
 // token of the budget; and then it waits for its backoff.
 
 // again decides what becomes of f when an attempt of it is over without an
-// answer, and was removed. may says whether it may be done again.
-func (c *Client) again(f *Future, why error, may bool) {
+// answer, and was removed. Unless it was refused it may have been done, and no
+// refusal of a later one makes that undone: the result says so.
+func (c *Client) again(f *Future, why error) {
+	if why != ErrBusy {
+		f.doubt = why
+	}
 	if f.live[0] != nil {
 		return // its other copy is still under way
+	}
+	may := f.doubt == nil || f.repeatable()
+	if f.doubt != nil {
+		why = f.doubt
 	}
 	f.failed = why
 	if !may || f.tries >= c.o.Attempts {
@@ -55,7 +63,7 @@ func (c *Client) outOfPatience(a *attempt) {
 	f := a.f
 	a.e.breaker.Failed(a.pass)
 	c.giveUp(a)
-	c.again(f, ErrTimeout, true) // only attempts of repeatable calls have a time
+	c.again(f, ErrTimeout) // only attempts of repeatable calls have a time
 }
 
 // answered acts on a reply. What nobody waits for, because it was given up or
@@ -86,11 +94,11 @@ func (c *Client) answered(e *endpoint, id uint64, status byte, body []byte) erro
 	case statusBusy:
 		e.breaker.Dropped(a.pass) // it is alive, and serves others
 		c.remove(a)
-		c.again(f, ErrBusy, true)
+		c.again(f, ErrBusy)
 	case statusUnknown:
 		e.breaker.Dropped(a.pass)
 		c.remove(a)
-		c.again(f, ErrUnknown, f.repeatable())
+		c.again(f, ErrUnknown)
 	default:
 		return errMalformed
 	}

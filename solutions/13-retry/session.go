@@ -167,7 +167,7 @@ func (e *endpoint) forget() {
 			if a.left {
 				e.breaker.Failed(a.pass)
 				e.c.remove(a)
-				e.c.again(f, ErrUnknown, f.repeatable())
+				e.c.again(f, ErrUnknown)
 			} else {
 				e.unsend(a)
 			}
@@ -179,7 +179,9 @@ func (e *endpoint) forget() {
 func (e *endpoint) unsend(a *attempt) {
 	delete(e.byID, a.id)
 	a.id, a.end = 0, 0
-	a.f.pinned = nil
+	if a.pins {
+		a.pins, a.f.pinned = false, nil
+	}
 }
 
 // lost ends the connection. What may have been done waits for the session to be
@@ -195,11 +197,12 @@ func (e *endpoint) lost() {
 	e.leave()
 }
 
-// leave has what never left go elsewhere: e has no connection. mu is held.
+// leave has what never left go elsewhere: e has no connection. But not when an
+// earlier attempt has left the call's key here. mu is held.
 func (e *endpoint) leave() {
 	for _, list := range [...]*attempts{&e.flying, &e.queue} {
 		for _, a := range list.all() {
-			if !a.left {
+			if !a.left && (a.f.pinned == nil || a.pins) {
 				e.move(a)
 			}
 		}

@@ -78,8 +78,8 @@ func (e *endpoint) number(a *attempt) {
 	e.lastID++
 	a.id = e.lastID
 	e.byID[a.id] = a
-	if !a.f.req.Safe && a.f.req.Key != "" {
-		a.f.pinned = e
+	if f := a.f; !f.req.Safe && f.req.Key != "" && f.pinned == nil {
+		f.pinned, a.pins = e, true
 	}
 }
 
