@@ -41,7 +41,6 @@ func acceptPausesWithoutDescriptors(r *spec.Run, new New) error {
 	}
 	defer unix.Close(waiting)
 	r.Step("one client is connected; then this process uses up its descriptors, and another client connects")
-	watch := watchIdle(r)
 	give, err := exhaust()
 	if err != nil {
 		return err
@@ -50,7 +49,7 @@ func acceptPausesWithoutDescriptors(r *spec.Run, new New) error {
 	if err := unix.Connect(waiting, s.sockaddr()); err != nil {
 		return fmt.Errorf("connect to %s: %w", s.addr, err)
 	}
-	if err := s.sleepsBy(watch, "no descriptor is left and a client waits in the backlog"); err != nil {
+	if err := s.sleeps("no descriptor is left and a client waits in the backlog"); err != nil {
 		return err
 	}
 	r.Step("the first client gets an echo meanwhile")

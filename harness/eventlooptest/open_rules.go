@@ -120,8 +120,6 @@ func outlivesEMFILE(r *spec.Run, new New) error {
 	if err != nil {
 		return err
 	}
-	watch := meter.WatchIdle()
-	r.Cleanup(watch.Close)
 	giveBack, err := leaveDescriptors(r, room)
 	if err != nil {
 		return err
@@ -136,7 +134,7 @@ func outlivesEMFILE(r *spec.Run, new New) error {
 		return err
 	}
 	r.Step("the others wait in the backlog; the loop must sleep")
-	if err := rests(r, watch, "while no descriptor is left"); err != nil {
+	if err := idle(r, "while no descriptor is left"); err != nil {
 		return err
 	}
 	r.Step("the limit is lifted; nobody has left")
@@ -211,23 +209,16 @@ func connect(fd int, addr string) error {
 }
 
 // idle expects the process to come to rest: four windows of 100 ms in a row in
-// which it uses almost no CPU time. A loop that spins does not give them; beside
-// many other programs it runs little, but it queues all the time. What else the
-// machine is busy with makes the wait longer, not the verdict harder.
+// which it uses almost no CPU time. A loop that spins does not give them. What else
+// the machine is busy with makes the wait longer, not the verdict harder. It needs
+// no descriptor.
 func idle(r *spec.Run, when string) error {
-	watch := meter.WatchIdle()
-	defer watch.Close()
-	return rests(r, watch, when)
-}
-
-// rests is idle with a watch that was made before: it needs no descriptor.
-func rests(r *spec.Run, watch *meter.IdleWatch, when string) error {
-	busy, quiet := 0.0, 0
+	share, quiet := 0.0, 0
 	for range 60 {
-		ran, wanted := watch.Busy(100 * time.Millisecond)
-		busy = max(ran, wanted)
+		var spins bool
+		share, spins = meter.Spins(100 * time.Millisecond)
 		quiet++
-		if ran > 0.05 || ran >= 0.02 && wanted >= 0.6 {
+		if spins {
 			quiet = 0
 		}
 		if quiet == 4 {
@@ -237,5 +228,5 @@ func rests(r *spec.Run, watch *meter.IdleWatch, when string) error {
 			break
 		}
 	}
-	return spec.Fail("a loop that sleeps "+when, "it spins: %.0f%% of a core, with nothing to do", 100*busy)
+	return spec.Fail("a loop that sleeps "+when, "it spins: with nothing to do it runs %.0f%% as much as a thread that only spins", 100*share)
 }

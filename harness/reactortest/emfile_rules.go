@@ -62,8 +62,6 @@ func shortOfDescriptors(r *spec.Run, d *diary, sv *serving, clients, room int) e
 		return err
 	}
 	runtime.GC() // not while it is watched
-	watch := meter.WatchIdle()
-	r.Cleanup(watch.Close)
 	before, _ := d.count()
 	giveBack, err := leaveDescriptors(r, room)
 	if err != nil {
@@ -78,7 +76,7 @@ func shortOfDescriptors(r *spec.Run, d *diary, sv *serving, clients, room int) e
 	if err := r.Until("the reactor to take one or more of them", func() bool { opened, _ := d.count(); return opened > before }); err != nil {
 		return err
 	}
-	if err := sleeps(r, watch, "with no descriptor left and clients in the backlog"); err != nil {
+	if err := sleeps(r, "with no descriptor left and clients in the backlog"); err != nil {
 		return err
 	}
 	giveBack()
@@ -105,8 +103,6 @@ func withoutReserve(r *spec.Run, s Subject, strategy string, clients int) error 
 		return err
 	}
 	runtime.GC()
-	watch := meter.WatchIdle()
-	r.Cleanup(watch.Close)
 	raise, err := lowerLimit(r, lowest)
 	if err != nil {
 		return err
@@ -117,7 +113,7 @@ func withoutReserve(r *spec.Run, s Subject, strategy string, clients int) error 
 			return err
 		}
 	}
-	if err := sleeps(r, watch, "with no descriptor left, and none to be had in place of one given up"); err != nil {
+	if err := sleeps(r, "with no descriptor left, and none to be had in place of one given up"); err != nil {
 		return err
 	}
 	raise()
@@ -157,20 +153,19 @@ func takesClientsAgain(r *spec.Run, sv *serving, fds []int) error {
 	return nil
 }
 
-// sleeps expects the process to come to rest. A thread that spins runs or
-// queues for its turn all the time; on a busy machine one window says little.
-func sleeps(r *spec.Run, watch *meter.IdleWatch, when string) error {
-	var wanted float64
+// sleeps expects the process to come to rest: one window in four.
+func sleeps(r *spec.Run, when string) error {
+	var share float64
 	for busy := 0; busy < 4; busy++ {
 		var spins bool
-		if wanted, spins = watch.Spins(300 * time.Millisecond); !spins {
+		if share, spins = meter.Spins(300 * time.Millisecond); !spins {
 			return nil
 		}
 		if r.Context().Err() != nil {
 			break
 		}
 	}
-	return spec.Fail("the reactor to sleep "+when, "it spins: %.0f%% of a core, with nothing it can do", 100*wanted)
+	return spec.Fail("the reactor to sleep "+when, "it spins: with nothing it can do it runs %.0f%% as much as a thread that only spins", 100*share)
 }
 
 // answeredOrEnded sends a frame and waits for its echo, or for the end.

@@ -1,9 +1,11 @@
 package reactortest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -36,7 +38,7 @@ func serve(r *spec.Run, s Subject, o Options[Conn]) (*serving, error) {
 		stop(re)
 		return nil, err
 	}
-	return begin(r, re, addr.String()), nil
+	return begin(r, re, o.Loops, addr.String()), nil
 }
 
 // serveNobody makes a reactor that listens nowhere, and runs it.
@@ -45,15 +47,15 @@ func serveNobody(r *spec.Run, s Subject, o Options[Conn]) (*serving, error) {
 	if err != nil {
 		return nil, err
 	}
-	return begin(r, re, ""), nil
+	return begin(r, re, o.Loops, ""), nil
 }
 
-func begin(r *spec.Run, re Reactor, addr string) *serving {
+func begin(r *spec.Run, re Reactor, loops int, addr string) *serving {
 	ended := make(chan error, 1)
 	// A panic that leaves Run ends the process, as it would in production.
 	go func() { ended <- re.Run() }()
 	r.Cleanup(func() { stop(re) })
-	return &serving{Reactor: re, r: r, loops: len(re.Connections()), addr: addr, ended: ended}
+	return &serving{Reactor: re, r: r, loops: cmp.Or(loops, runtime.GOMAXPROCS(0)), addr: addr, ended: ended}
 }
 
 // inEach runs check with each strategy. Its error says with which.

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/asynclab/asynclab/harness/meter"
 	"github.com/asynclab/asynclab/harness/spec"
 )
 
@@ -140,9 +139,7 @@ func setAndWait(r *spec.Run, d *diary, sv *serving, loop int, clients []*client)
 		return spec.Fail("OnTimeout five times for a connection that sets it again four times", "%d times", got)
 	}
 	r.Step("no timeout is pending on loop %d, and it has come to rest; then one is set", loop)
-	watch := meter.WatchIdle()
-	defer watch.Close()
-	if err := sleeps(r, watch, "with no timeout pending"); err != nil {
+	if err := sleeps(r, "with no timeout pending"); err != nil {
 		return err
 	}
 	if err := sv.on(loop, func() { d.of(guard).conn.SetTimeout(30 * ms) }); err != nil {

@@ -248,22 +248,19 @@ func begun(r *spec.Run, receiver *net.TCPConn) error {
 
 func addr(a net.Addr) netip.AddrPort { return netip.MustParseAddrPort(a.String()) }
 
-// sleeps expects the process to come to rest. A thread that spins runs or
-// queues for its turn all the time; on a busy machine one window says little.
+// sleeps expects the process to come to rest: one window in four.
 func sleeps(r *spec.Run, when string) error {
-	watch := meter.WatchIdle()
-	defer watch.Close()
-	var wanted float64
+	var share float64
 	for range 4 {
 		var spins bool
-		if wanted, spins = watch.Spins(300 * time.Millisecond); !spins {
+		if share, spins = meter.Spins(300 * time.Millisecond); !spins {
 			return nil
 		}
 		if r.Context().Err() != nil {
 			break
 		}
 	}
-	return spec.Fail("it to sleep "+when, "it spins: %.0f%% of a core, with nothing it can do", 100*wanted)
+	return spec.Fail("it to sleep "+when, "it spins: with nothing it can do it runs %.0f%% as much as a thread that only spins", 100*share)
 }
 
 // descriptors is how many this process has open.
