@@ -2,7 +2,9 @@ package retrytest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/asynclab/asynclab/harness/spec"
@@ -37,7 +39,7 @@ var peerRules = []spec.Rule[lab]{
 			"Those after the one that its hello names, in order; then what is new. An ack forgets them.",
 			"hello: acknowledge(last); for frame in unread { send }",
 		},
-		Check: pushesSurvive,
+		Check: inTurn(pushesSurvive, pushesFit),
 	},
 	{
 		Name: "TheNewestConnectionCounts", Group: "sessions", Points: 1, Section: step10,
@@ -252,6 +254,64 @@ func pushesSurvive(r *spec.Run, l lab) error {
 	}
 	_, err = m.again(g, 5, false, "by a client that has acknowledged 8, and has seen 5 only")
 	return err
+}
+
+// pushesFit: what is pushed to a client that is behind does not fit into any
+// queue. It comes nevertheless, over as many connections as the server likes.
+func pushesFit(r *spec.Run, l lab) error {
+	m, works, err := open(r, l, ServerOptions{})
+	if err != nil {
+		return err
+	}
+	g, err := m.join(0, 0)
+	if err != nil {
+		return err
+	}
+	r.Step("a push that does not fit into MaxMessage, 1 MiB; then 200 pushes of 60 KiB to a client that reads nothing before the last one")
+	if _, err := g.call("subscribe"); err != nil {
+		return err
+	}
+	w, err := m.worked(works, "subscribe")
+	if err != nil {
+		return err
+	}
+	if err := l.Push(w.ctx, make([]byte, 1<<20-8)); err == nil {
+		return spec.Fail("Push to refuse what does not fit into MaxMessage", "it returned nil")
+	}
+	const all, size = 200, 60 << 10
+	body := make([]byte, size)
+	for range all {
+		if err := l.Push(w.ctx, body); err != nil {
+			return spec.Fail("Push to accept", "it returned %v", err)
+		}
+	}
+	m.srv.Stats() // comes after them
+	vain := 0     // connections that brought nothing
+	for got := uint64(0); got < all; {
+		f, err := g.read()
+		switch {
+		case f.trouble != nil || errors.Is(err, os.ErrDeadlineExceeded):
+			return spec.Fail(fmt.Sprintf("push %d of %d", got+1, all), "%v", err)
+		case err != nil:
+			if vain++; vain > 20 {
+				return spec.Fail("the pushes to come, some with each connection", "20 connections in a row ended before one came; %d of %d had come before", got, all)
+			}
+			if next, err := m.join(g.session, got); err == nil { // it may end before its welcome
+				if !next.resumed {
+					return spec.Fail("the session to be resumed, with less than SessionPushes not acknowledged", "it is a new one")
+				}
+				g = next
+			}
+		case f.kind != push || f.id != got+1 || len(f.body) != size:
+			return spec.Fail(fmt.Sprintf("push %d, of %d bytes", got+1, size), "there came: %s %d, of %d bytes", kinds[f.kind], f.id, len(f.body))
+		default:
+			got, vain = f.id, 0
+			if err := g.send(frame{kind: ack, id: got}); err != nil {
+				continue // it has ended: what was read may be the last of it
+			}
+		}
+	}
+	return nil
 }
 
 func newestCounts(r *spec.Run, l lab) error {

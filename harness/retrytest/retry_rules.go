@@ -17,7 +17,7 @@ var retryRules = []spec.Rule[lab]{
 			"Three; Delay(0), Delay(1), Delay(2). After the fourth refusal the result is ErrBusy.",
 			"if tries >= Attempts { finish(ErrBusy) }; ring(now + Delay(tries-1))",
 		},
-		Check: busyAgain,
+		Check: inTurn(busyAgain, cancelledBetween),
 	},
 	{
 		Name: "UnsafeIsNotRepeated", Group: "retry", Points: 2, Section: step7,
@@ -128,6 +128,36 @@ func busyAgain(r *spec.Run, l lab) error {
 		}
 	}
 	return nil
+}
+
+// cancelledBetween: a call that waits for its next attempt is on no list but that
+// of the alarms.
+func cancelledBetween(r *spec.Run, l lab) error {
+	return play(r, l, 1, Options{BackoffBase: 100 * time.Millisecond, Rand: constant(0.5)}, nil, func(s *stage) error {
+		k, err := s.at[0].link()
+		if err != nil {
+			return err
+		}
+		r.Step("two calls are refused; while they wait for their backoff of 50 ms, one is cancelled; the other one has 5 ms after it")
+		gone, f := s.watch(req("gone"))
+		late := s.call(Request{Body: []byte("late"), Timeout: 55 * time.Millisecond})
+		got, err := k.calls("at first", "gone", "late")
+		if err != nil {
+			return err
+		}
+		k.send(frame{kind: reply, id: got[0].id, status: busy}, frame{kind: reply, id: got[1].id, status: busy})
+		time.Sleep(10 * time.Millisecond)
+		f.Cancel()
+		if err := first(s.is(gone, "at once", "context.Canceled"), s.is(late, "in its backoff", "")); err != nil {
+			return err
+		}
+		time.Sleep(time.Second)
+		sent := k.take(call)
+		if len(sent) != 1 || sent[0].body != "late" {
+			return spec.Fail("one more call to be sent, late, and not the cancelled one", "there came %v", sent)
+		}
+		return first(s.is(late, "a second later", "ErrTimeout"), s.after(late, 55*time.Millisecond), s.idle("at the end"))
+	})
 }
 
 func unsafeOnce(r *spec.Run, l lab) error {

@@ -104,7 +104,7 @@ func (m *room) dial() (*guest, error) {
 		return nil, spec.Fail("the server to take a connection", "%v", err)
 	}
 	m.r.Cleanup(func() { conn.Close() })
-	return &guest{m: m, conn: conn, in: bufio.NewReader(conn)}, nil
+	return &guest{m: m, conn: conn, in: bufio.NewReaderSize(conn, 64<<10)}, nil
 }
 
 // join connects and shakes hands.

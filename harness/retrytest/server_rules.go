@@ -7,6 +7,8 @@ import (
 	"io"
 	"log"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,7 +24,7 @@ var serverRules = []spec.Rule[lab]{
 			"It hands each to Handle, and sends each answer when it is there. A session's number is 64 random bits.",
 			"OnMessage: decode, Handle(ctx, body, func(...) { loop.Post(...) })",
 		},
-		Check: serverAnswers,
+		Check: inTurn(serverAnswers, answersFit),
 	},
 	{
 		Name: "RepliesCountOnce", Group: "server", Points: 1, Section: step8,
@@ -129,9 +131,58 @@ func serverAnswers(r *spec.Run, l lab) error {
 	if err := first(must("the number of pongs", 1, pongs), b.still("for the other session"), b.ask("x", done, "x"), b.ask("", done, "")); err != nil {
 		return err
 	}
-	return m.until("Stats to count 1002 calls and two sessions", func(n ServerStats) bool {
+	if err := m.until("Stats to count 1002 calls and two sessions", func(n ServerStats) bool {
 		return n.Worked == 1002 && n.Sessions == 2 && n.Connected == 2 && n.Running == 0 && n.Waiting == 0
-	})
+	}); err != nil {
+		return err
+	}
+	r.Step("Shutdown, and Stats once more")
+	gone, cancel := context.WithCancel(r.Context())
+	cancel()
+	m.srv.Shutdown(gone)
+	after := make(chan ServerStats, 1)
+	go func() { after <- m.srv.Stats() }()
+	n, err := spec.Wait(r, "Stats to return after Shutdown", after)
+	return first(err, must("Stats().Worked after Shutdown", 1002, n.Worked))
+}
+
+// answersFit: an answer that no client would take would end its connection, and
+// after the session was resumed the next one.
+func answersFit(r *spec.Run, l lab) error {
+	m, _, err := open(r, l, ServerOptions{MaxMessage: 1000, Handle: func(_ context.Context, body []byte, reply func([]byte, error)) {
+		n, _ := strconv.Atoi(string(body))
+		long := strings.Repeat("x", max(n, -n))
+		if n < 0 {
+			reply(nil, errors.New(long))
+			return
+		}
+		reply([]byte(long), nil)
+	}})
+	if err != nil {
+		return err
+	}
+	g, err := m.join(0, 0)
+	if err != nil {
+		return err
+	}
+	r.Step("MaxMessage 1000, of which 10 bytes are a reply's own; answers of 990 and 991 bytes, an error whose text has 5000")
+	if err := g.ask("990", done, strings.Repeat("x", 990)); err != nil {
+		return err
+	}
+	for _, what := range []string{"991", "-5000"} {
+		id, err := g.call(what)
+		if err != nil {
+			return err
+		}
+		f, err := g.next("a reply")
+		if err != nil {
+			return err
+		}
+		if f.kind != reply || f.id != id || f.status != failed || len(f.body) > 990 {
+			return spec.Fail("the status failed, and at most 990 bytes, for an answer that does not fit into MaxMessage", "there came: reply %d (status %d) of %d bytes", f.id, f.status, len(f.body))
+		}
+	}
+	return g.ask("1", done, "x")
 }
 
 func repliesOnce(r *spec.Run, l lab) error {

@@ -516,7 +516,7 @@ func (x *vcall) Then(post func(func()) error, done func([]byte, error)) {
 
 func (x *vcall) Cancel() {
 	x.c.do(func() {
-		if !x.over {
+		if !x.over && !(len(x.live) == 0 && x.c.is("who waits for a retry cannot be cancelled")) {
 			x.c.finish(x, nil, context.Canceled)
 		}
 	})

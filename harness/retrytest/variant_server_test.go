@@ -20,6 +20,9 @@ type vserver struct {
 	o    ServerOptions
 	l    net.Listener
 	over chan struct{}
+	once sync.Once
+
+	turns chan func() // of calls that have waited, in their order
 
 	mu       sync.Mutex // guards the following, and all below
 	sessions map[uint64]*vsession
@@ -94,7 +97,7 @@ func newVserver(f fault, o ServerOptions) (*vserver, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &vserver{fault: f, o: o, over: make(chan struct{}), sessions: map[uint64]*vsession{}, keys: map[string]*vjob{}, conns: map[*vconn]bool{}}, nil
+	return &vserver{fault: f, o: o, over: make(chan struct{}), turns: make(chan func(), 1<<16), sessions: map[uint64]*vsession{}, keys: map[string]*vjob{}, conns: map[*vconn]bool{}}, nil
 }
 
 func (s *vserver) Listen(addr string) (net.Addr, error) {
@@ -107,6 +110,16 @@ func (s *vserver) Listen(addr string) (net.Addr, error) {
 }
 
 func (s *vserver) Run() error {
+	go func() {
+		for {
+			select {
+			case run := <-s.turns:
+				run()
+			case <-s.over:
+				return
+			}
+		}
+	}()
 	for {
 		conn, err := s.l.Accept()
 		if err != nil {
@@ -124,6 +137,7 @@ func (s *vserver) Run() error {
 
 func (s *vserver) Shutdown(context.Context) error {
 	err := s.l.Close()
+	s.once.Do(func() { close(s.over) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
@@ -133,6 +147,13 @@ func (s *vserver) Shutdown(context.Context) error {
 }
 
 func (s *vserver) Stats() ServerStats {
+	if s.is("Stats waits for a server that has ended") {
+		select {
+		case <-s.over:
+			select {}
+		default:
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire()
@@ -301,6 +322,10 @@ func (s *vserver) hello(c *vconn, f frame) *vsession {
 	c.send(w)
 	if !s.is("all pushes come again") {
 		p.ack(f.last)
+	}
+	if s.is("who is behind is cut off") && p.behind() {
+		go c.close()
+		return p
 	}
 	for _, q := range p.pending {
 		c.send(q)
@@ -515,6 +540,12 @@ func (s *vserver) replier(j *vjob) func([]byte, error) {
 		}
 		s.n.Running--
 		j.running = false
+		if err != nil {
+			body = []byte(err.Error())
+		}
+		if 10+len(body) > s.o.MaxMessage && !s.is("answers of any size") {
+			err = errors.New("too large")
+		}
 		switch {
 		case err == errBusy:
 			s.n.Busy++
@@ -524,11 +555,10 @@ func (s *vserver) replier(j *vjob) func([]byte, error) {
 		default:
 			s.finish(j, done, string(body))
 		}
-		run := s.next()
-		s.mu.Unlock()
-		if run != nil {
-			go run() // the handler that has replied goes on
+		if run := s.next(); run != nil {
+			s.turns <- run // elsewhere: the handler that has replied goes on
 		}
+		s.mu.Unlock()
 	}
 }
 
@@ -588,6 +618,9 @@ func vpush(ctx context.Context, body []byte) error {
 	s, p := j.s, j.owner
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if 9+len(body) > s.o.MaxMessage && !s.is("pushes of any size") {
+		return errTooLarge
+	}
 	if p.ended || p.conn == nil && s.is("pushes into nowhere") {
 		return nil
 	}
@@ -598,8 +631,21 @@ func vpush(ctx context.Context, body []byte) error {
 		s.end(p)
 		return nil
 	}
-	if p.conn != nil {
+	switch {
+	case p.conn == nil:
+	case s.is("who is behind is cut off") && p.behind():
+		go p.conn.close()
+	default:
 		p.conn.send(f)
 	}
 	return nil
+}
+
+// behind: more waits for the client than fits into a queue of 4 MiB.
+func (p *vsession) behind() bool {
+	n := 0
+	for _, f := range p.pending {
+		n += len(f.body)
+	}
+	return n > 4<<20
 }

@@ -14,9 +14,11 @@ type ServerOptions struct {
 	// block: what takes time goes elsewhere (lab 12), and calls reply from
 	// there. reply may be called from any goroutine, once; what comes after
 	// the first time is ignored. An error becomes a RemoteError at the client,
-	// but ErrBusy refuses the call: then nothing must have been done. ctx ends
-	// with the call's deadline, when the client gives it up, or with the reply.
-	// body is Handle's to keep. Required.
+	// and so do a panic and an answer that does not fit into MaxMessage; but
+	// ErrBusy refuses the call: then nothing must have been done. ctx ends with
+	// the call's deadline, with the reply, or when the client gives the call up,
+	// unless it has a key: another try may come for the answer. body is Handle's
+	// to keep. Required.
 	Handle func(ctx context.Context, body []byte, reply func(body []byte, err error))
 
 	MaxMessage int // of a frame's payload, in bytes; 0 means 1 MiB

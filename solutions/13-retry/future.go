@@ -132,7 +132,8 @@ func (f *Future) Wait(ctx context.Context) ([]byte, error) {
 // caller's, when the result is there already. When post returns an error, the
 // place is gone, and done is not called.
 //
-// Callbacks of one Future are posted in the order of Then.
+// Callbacks of one Future are posted in the order of Then, also those that come
+// while others are.
 func (f *Future) Then(post func(func()) error, done func(body []byte, err error)) {
 	f.mu.Lock()
 	if !f.told {

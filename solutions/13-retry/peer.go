@@ -24,6 +24,7 @@ type session struct {
 	ids  []uint64        // of jobs, ascending
 
 	pushed uint64   // the last push's number
+	sent   uint64   // the last one that conn has room for
 	unread [][]byte // frames of pushes that are not acknowledged: the last one is number pushed
 }
 
@@ -34,13 +35,16 @@ var errNoSession = errors.New("retry: this context is of no call of a server")
 // each once, over as many connections as it takes. When more than SessionPushes
 // are not acknowledged the session ends, and the client is told that it has missed
 // something. Any goroutine; body is copied. nil means that it was accepted, if
-// the session is still there.
+// the session is still there; ErrTooLarge that it does not fit into MaxMessage.
 func Push(ctx context.Context, body []byte) error {
 	c, ok := ctx.Value(peerKey{}).(callContext)
 	if !ok {
 		return errNoSession
 	}
-	frame := append(make([]byte, 9, 9+len(body)), body...)
+	if pushOverhead+len(body) > c.s.o.MaxMessage {
+		return ErrTooLarge
+	}
+	frame := append(make([]byte, pushOverhead, pushOverhead+len(body)), body...)
 	return c.s.loop.Post(func() { c.s.push(c.p, frame) })
 }
 
@@ -57,8 +61,18 @@ func (s *Server) push(p *session, frame []byte) {
 		s.end(p)
 		return
 	}
-	if p.conn != nil {
-		send(p.conn, frame)
+	p.flush()
+}
+
+// flush sends the pushes that the connection has room for. The others follow when
+// it is drained: a client that is behind gets them in its own time.
+func (p *session) flush() {
+	for p.conn != nil && p.sent < p.pushed {
+		next := len(p.unread) - int(p.pushed-p.sent)
+		if p.conn.Send(p.unread[next]) != nil {
+			return
+		}
+		p.sent++
 	}
 }
 
@@ -90,9 +104,8 @@ func (s *Server) hello(c *eventloop.Conn, b []byte) error {
 		send(c, append(welcome, 0))
 	}
 	p.acknowledge(last)
-	for _, frame := range p.unread {
-		send(c, frame)
-	}
+	p.sent = last
+	p.flush()
 	return nil
 }
 
@@ -144,6 +157,7 @@ func (p *session) acknowledge(n uint64) {
 		p.unread[0] = nil
 		p.unread = p.unread[1:]
 	}
+	p.sent = max(p.sent, min(n, p.pushed))
 }
 
 // settle forgets answers below id: the client has got them, or given up.

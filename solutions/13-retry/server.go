@@ -20,9 +20,11 @@ type ServerOptions struct {
 	// block: what takes time goes elsewhere (lab 12), and calls reply from
 	// there. reply may be called from any goroutine, once; what comes after
 	// the first time is ignored. An error becomes a RemoteError at the client,
-	// but ErrBusy refuses the call: then nothing must have been done. ctx ends
-	// with the call's deadline, when the client gives it up, or with the reply.
-	// body is Handle's to keep. Required.
+	// and so do a panic and an answer that does not fit into MaxMessage; but
+	// ErrBusy refuses the call: then nothing must have been done. ctx ends with
+	// the call's deadline, with the reply, or when the client gives the call up,
+	// unless it has a key: another try may come for the answer. body is Handle's
+	// to keep. Required.
 	Handle func(ctx context.Context, body []byte, reply func(body []byte, err error))
 
 	MaxMessage int // of a frame's payload, in bytes; 0 means 1 MiB
@@ -87,7 +89,8 @@ func NewServer(o ServerOptions) (*Server, error) {
 	s := &Server{o: o, seed: maphash.MakeSeed(), sessions: map[uint64]*session{}, ended: make(chan struct{})}
 	s.keys = keys{jobs: map[string]*job{}, most: o.Keys, age: o.KeyAge}
 	var err error
-	s.loop, err = eventloop.New(eventloop.Options{OnOpen: s.onOpen, OnMessage: s.onMessage, OnClose: s.onClose, MaxMessage: o.MaxMessage})
+	s.loop, err = eventloop.New(eventloop.Options{OnOpen: s.onOpen, OnMessage: s.onMessage, OnDrain: s.onDrain, OnClose: s.onClose,
+		MaxMessage: o.MaxMessage, MaxQueued: max(4<<20, 2*o.MaxMessage)}) // one frame must fit
 	return s, err
 }
 
@@ -209,6 +212,12 @@ func (s *Server) act(c *eventloop.Conn, p *session, payload []byte) error {
 		return nil
 	}
 	return errMalformed
+}
+
+func (s *Server) onDrain(c *eventloop.Conn) {
+	if p, ok := c.Value().(*session); ok && p.conn == c {
+		p.flush()
+	}
 }
 
 func (s *Server) onClose(c *eventloop.Conn, _ error) {

@@ -49,6 +49,8 @@ const (
 	protocolVersion = 1
 	headerSize      = 4
 	callOverhead    = 1 + 8 + 8 + 4 + 1 // of a call's payload, without key and body
+	replyOverhead   = 1 + 8 + 1         // of a reply's, without body
+	pushOverhead    = 1 + 8             // of a push's
 	maxKey          = 255
 )
 

@@ -190,6 +190,11 @@ func (s *Server) replier(j *job) func([]byte, error) {
 		case err != nil:
 			status, body = statusFailed, []byte(err.Error())
 		}
+		if most := s.o.MaxMessage - replyOverhead; len(body) > most {
+			// It would end each connection that it is sent over, and come again.
+			text := "the answer is larger than MaxMessage"
+			status, body = statusFailed, []byte(text[:max(0, min(most, len(text)))])
+		}
 		_ = s.loop.Post(func() { s.replied(j, status, body) }) // after Shutdown nobody is left to tell
 	}
 }
