@@ -50,12 +50,13 @@ func (sh *shard) letGo(frame *pooling.Buffer) {
 // queue sends bytes to the client, now or as soon as it takes them: then they
 // are copied. An error means that they will not be sent. It never waits.
 func (c *client) queue(p []byte) error {
-	return errors.New("not implemented: step 5")
+	_, err := c.conn.Write(p) // step 5: and what does not fit?
+	return err
 }
 
 // queueFrame is queue for a frame that others own, too: it is kept by reference.
 func (c *client) queueFrame(frame *pooling.Buffer) error {
-	return errors.New("not implemented: step 5")
+	return c.queue(frame.Bytes()) // step 5: what waits is not copied
 }
 
 // write hands p to the connection, if that has room and nothing waits in front
@@ -68,7 +69,10 @@ func (c *client) write(p []byte) (waits bool, err error) {
 // many of them will arrive. Who has something waiting gets each by itself, for
 // it may have to be dropped by itself.
 func (c *client) queueBurst(burst []byte, batch []delivery) (n int64) {
-	return 0 // step 5
+	if c.queue(burst) != nil { // step 5: WriteNow, and what does not fit
+		return 0
+	}
+	return int64(len(batch))
 }
 
 // push appends frame to what waits, which becomes one more owner of it; the

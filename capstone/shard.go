@@ -74,7 +74,11 @@ func (sh *shard) askForTick() {
 // member, for many messages. What one shard posts to another is delivered in the
 // order of the posts.
 func (sh *shard) post(to *shard, d delivery) {
-	// step 4
+	if to != sh {
+		d.frame.Release() // step 4: its members are not ours to touch
+		return
+	}
+	d.room.deliver(sh, []delivery{d}) // step 4: once for all of a turn
 }
 
 func (sh *shard) send(to *shard) {

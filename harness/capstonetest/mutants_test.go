@@ -38,7 +38,6 @@ func TestMutants(t *testing.T) {
 // mutants are stand-ins with the fault that is their name.
 var mutants = []spec.Mutant[Program]{
 	{Name: "takes any setting", Rule: "RefusesWrongSettings", Says: `the server runs`},
-	{Name: "ignores the environment", Rule: "RefusesWrongSettings", Says: `second client`},
 	{Name: "any path echoes", Rule: "EchoesMessages", Says: `404`},
 	{Name: "text becomes binary", Rule: "EverybodyInTheRoomHears", Says: `the text "hello"`},
 	{Name: "one room for all", Rule: "EverybodyInTheRoomHears", Says: `nothing of the other room`},
@@ -60,6 +59,7 @@ var mutants = []spec.Mutant[Program]{
 		Why: "The goroutine that removes the silent sends them to a channel that only it empties: with more of them than the channel holds it waits for itself, for ever, and so does everybody who comes or goes. Who finds a silent client ends it there and then, on the loop that owns it."},
 	{Name: "everybody is a zombie", Rule: "PingsAndRemovesZombies", Article: true, Says: `ping|served on|take a message|removed`,
 		Why: "The time of a client's last ping is zero until its first pong, so who has just come counts as silent for decades and is removed at the next tick. Silence counts from the opening, and any bytes end it."},
+	{Name: "ignores the environment", Rule: "LimitsConnections", Says: `second client`},
 	{Name: "no limit of connections", Rule: "LimitsConnections", Says: `503`},
 	{Name: "no limit by address", Rule: "LimitsConnections", Says: `429 for the third`},
 	{Name: "who was refused gives back a place", Rule: "LimitsConnections", Says: `503 for the fourth`},
@@ -82,7 +82,7 @@ var mutants = []spec.Mutant[Program]{
 	{Name: "a number of any size waits", Rule: "GapsEnd", Says: `3 three|dropped and counted`},
 	{Name: "numbers are not asked for", Rule: "GapsEnd", Says: `1008 for a sender with a name whose message has no number`},
 	{Name: "any name of a sender", Rule: "GapsEnd", Says: `400`},
-	{Name: "what waits is lost at the end", Rule: "GapsEnd", Says: `2 two`},
+	{Name: "what waits is lost at the end", Rule: "DrainSaysGoingAway", Says: `2 two`},
 	{Name: "dies at SIGTERM", Rule: "DrainSaysGoingAway", Article: true, Says: `1001`,
 		Why: "Nothing ends the server but the end of its process, and every client sees a connection that broke. A drain says 1001, sends what is queued, and has a deadline."},
 	{Name: "goes away with 1000", Rule: "DrainSaysGoingAway", Says: `1001`},
@@ -91,7 +91,7 @@ var mutants = []spec.Mutant[Program]{
 	{Name: "counts no bytes of an echo", Rule: "CountsWhatHappens", Says: `bytes in, and out`},
 	{Name: "counts no messages", Rule: "CountsWhatHappens", Says: `10 messages`},
 	{Name: "no metrics", Rule: "CountsWhatHappens", Says: `/metrics`},
-	{Name: "the last word finds no room", Rule: "DropsTheNewest", Says: `1001 for a slow client`},
+	{Name: "the last word finds no room", Rule: "DrainSaysGoingAway", Says: `1001 for a slow client`},
 	{Name: "always drops the oldest", Rule: "DropsTheNewest", Says: `hole|dropped, and counted`},
 	{Name: "waits for the log's reader", Rule: "LogReaderStallsNobody", Says: `nobody reads the log|a WebSocket to /echo`},
 	{Name: "since means nothing", Rule: "KeepsHistory", Says: `in place of`},
