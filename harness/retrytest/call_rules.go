@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"testing/synctest"
 	"time"
 
@@ -177,7 +178,19 @@ func answersFind(r *spec.Run, l lab) error {
 				return err
 			}
 		}
-		return first(s.idle("when all is answered"), must("Stats().Stray", 101, s.c.Stats().Stray))
+		if err := first(s.idle("when all is answered"), must("Stats().Stray", 101, s.c.Stats().Stray)); err != nil {
+			return err
+		}
+		r.Step("an answer as large as MaxMessage allows, 1 MiB; then a small one")
+		large, small := s.call(req("large")), s.call(req("small"))
+		if got, err = k.calls("then", "large", "small"); err != nil {
+			return err
+		}
+		whole := strings.Repeat("large", (1<<20-10)/5)
+		if k.answer(got[0], whole) != nil || k.answer(got[1], "small") != nil {
+			return spec.Fail("the client to read a frame of MaxMessage", "it has closed the connection")
+		}
+		return first(s.is(small, "", "small"), s.is(large, "", whole))
 	})
 }
 

@@ -167,7 +167,7 @@ func refusalsFree(r *spec.Run, l lab) error {
 	if err != nil {
 		return err
 	}
-	r.Step("one runs, one with a key waits, one with a key is refused; the one that waits is too late; the handler refuses one itself")
+	r.Step("one runs, one with a key waits, one with a key is refused; the one that waits is too late; the handler refuses some itself, and each has a twin")
 	if _, err := g.call("runs"); err != nil {
 		return err
 	}
@@ -186,6 +186,7 @@ func refusalsFree(r *spec.Run, l lab) error {
 	if err := first(g.answered(1, done, ""), g.answered(2, expired, "")); err != nil {
 		return err
 	}
+	twins := uint64(0)
 	for _, c := range []struct{ body, key string }{{"late", "l"}, {"busy", "b"}} {
 		for _, answer := range []error{l.Errors.Busy, nil} {
 			id, err := g.call(c.body, key(c.key))
@@ -195,12 +196,20 @@ func refusalsFree(r *spec.Run, l lab) error {
 			if w, err = m.worked(works, c.body); err != nil {
 				return err
 			}
+			twin, err := g.call(c.body, key(c.key))
+			if err != nil {
+				return err
+			}
+			if err := m.until("the twin to have joined", func(n ServerStats) bool { return n.Duplicates == twins+1 }); err != nil {
+				return err
+			}
+			twins++
 			w.reply(nil, answer)
 			status := byte(done)
 			if answer != nil {
 				status = busy
 			}
-			if err := g.answered(id, status, ""); err != nil {
+			if err := first(g.answered(id, status, ""), g.answered(twin, status, "")); err != nil {
 				return err
 			}
 		}

@@ -392,6 +392,9 @@ func quoted(s string) string {
 	if s == "" {
 		return "none yet"
 	}
+	if len(s) > 100 {
+		return fmt.Sprintf("%q..., %d bytes", s[:20], len(s))
+	}
 	return fmt.Sprintf("%q", s)
 }
 

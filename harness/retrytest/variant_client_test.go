@@ -887,8 +887,12 @@ func (e *vend) read(conn net.Conn, in *bufio.Reader) (useful bool) {
 	})
 	c.mu.Unlock()
 	defer silence.Stop()
+	most := c.o.MaxMessage
+	if c.is("a frame must fit into the buffer") {
+		most = min(most, 64<<10)
+	}
 	for {
-		f, err := limited(in, c.o.MaxMessage)
+		f, err := limited(in, most)
 		if err != nil {
 			return useful
 		}

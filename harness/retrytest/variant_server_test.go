@@ -583,7 +583,10 @@ func (s *vserver) finish(j *vjob, status byte, body string) {
 			delete(s.keys, j.key)
 		}
 	}
-	for _, tell := range j.askers {
+	for i, tell := range j.askers {
+		if i > 0 && status == busy && s.is("a refusal is told once") {
+			break
+		}
 		tell(status, body)
 	}
 }

@@ -13,12 +13,12 @@ package retry
 //	ping     8  -
 //	pong     9                                                -
 //
-// A hello is first, and nothing follows before its welcome. session is 0 for a
-// new one; push is the last push received in it. A call's ids ascend within a
-// session: what is sent again has the id it had, and comes before all that is
-// new. Every id below settled is answered or given up. left is the time that the
-// call still has, in milliseconds, at least 1; 0 means no bound. Pushes of a
-// session have the numbers 1, 2, 3; an ack is for all up to seq.
+// A hello is first, and nothing follows before its welcome. version is 1. session
+// is 0 for a new one; push is the last push received in it. A call's ids ascend
+// within a session: what is sent again has the id it had, and comes before all
+// that is new. Every id below settled is answered or given up. left is the time
+// that the call still has, in milliseconds, at least 1; 0 means no bound. Pushes
+// of a session have the numbers 1, 2, 3; an ack is for all up to seq.
 //
 // The status of a reply:
 //
