@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing/synctest"
 	"time"
@@ -279,6 +281,60 @@ func lessRoom(r *spec.Run, l lab) error {
 // resizesAtOnce resizes from several goroutines, in real time: one may wait for
 // its turn with a lock, which stops a bubble's clock.
 func resizesAtOnce(r *spec.Run, l lab) error {
+	return inTurn(r, l, resizesTogether, resizesUnderWay)
+}
+
+// resizesTogether has a message under way until all Resizes have begun.
+func resizesTogether(r *spec.Run, l lab) error {
+	const keys, rounds = 50, 10
+	var d diary
+	goOn := make(chan struct{})
+	r.Cleanup(sync.OnceFunc(func() { close(goOn) }))
+	p, err := open(r, l, Options{Shards: 2, Handle: func(key string, s *State, m Message) {
+		if key == "hold" {
+			<-goOn
+		}
+		d.handle(key, s, m)
+	}})
+	if err != nil {
+		return err
+	}
+	r.Step("4 goroutines resize at the same time, to 1 to 4 shards, while a message is being handled; %d times", rounds)
+	for seq := 1; seq <= rounds; seq++ {
+		if err := send(r, p, "hold", seq); err != nil {
+			return err
+		}
+		for k := range keys {
+			if err := send(r, p, fmt.Sprint(k), seq); err != nil {
+				return err
+			}
+		}
+		var begun sync.WaitGroup
+		begun.Add(4)
+		var resizing []<-chan error
+		for n := 1; n <= 4; n++ {
+			resizing = append(resizing, r.Go(func() error {
+				begun.Done()
+				return p.Resize(r.Context(), n)
+			}))
+		}
+		begun.Wait()
+		for range 100 {
+			runtime.Gosched() // they get as far as they can
+		}
+		if err := r.Call("a message that was held to be handled", func() error { goOn <- struct{}{}; return nil }); err != nil {
+			return err
+		}
+		for _, done := range resizing {
+			if err, late := spec.Wait(r, "every Resize to return", done); late != nil || err != nil {
+				return first(late, err)
+			}
+		}
+	}
+	return wholeAfter(r, p, &d, keys, rounds)
+}
+
+func resizesUnderWay(r *spec.Run, l lab) error {
 	const keys, rounds = 50, 20
 	var d diary
 	p, err := open(r, l, Options{Shards: 2, Handle: d.handle})
@@ -309,6 +365,11 @@ func resizesAtOnce(r *spec.Run, l lab) error {
 			return first(late, err)
 		}
 	}
+	return wholeAfter(r, p, &d, keys, rounds)
+}
+
+// wholeAfter wants each of keys to have had rounds messages, with one state.
+func wholeAfter(r *spec.Run, p Partition, d *diary, keys, rounds int) error {
 	if err := r.Call("Close to return", func() error { return p.Close(r.Context()) }); err != nil {
 		return err
 	}

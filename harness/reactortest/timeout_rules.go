@@ -150,82 +150,95 @@ func setAndWait(r *spec.Run, d *diary, sv *serving, loop int, clients []*client)
 
 func timeoutEndsWithItsConnection(r *spec.Run, s Subject) error {
 	err := inEach(r, func(strategy string) error {
-		d := newDiary(r)
-		o := d.options(1, strategy) // one loop, so that numbers come again there
-		o.OnOpen = func(c Conn) { d.opened(c); c.SetValue("mine") }
-		o.OnMessage = func(c Conn, msg []byte) {
-			d.message(c)
-			switch string(msg) {
-			case "arm":
-				c.SetTimeout(200 * ms)
-			case "guard":
-				c.SetTimeout(600 * ms)
-			}
-			c.Send(msg)
-		}
-		gone := 0 // the loop's goroutine only
-		o.OnClose = func(c Conn, err error) {
-			if gone++; gone%3 == 0 { // the others leave it to the reactor to stop what is pending
-				c.SetTimeout(50 * ms)
-			}
-			d.closed(c, err)
-		}
-		sv, err := serve(r, s, o)
-		if err != nil {
-			return err
-		}
-		leaving, err := d.crowd(sv, 6)
-		if err != nil {
-			return err
-		}
-		r.Step("six connections set a timeout of 200 ms, and end: by their clients, and by Abort")
-		for i, c := range leaving {
-			if err := c.send([]byte("arm")); err != nil {
+		for arm := 200 * ms; ; arm *= 2 { // until newcomers are there before a timeout is due
+			inTime, err := leftTimeouts(r, s, strategy, arm)
+			if err != nil || inTime || arm > 3*time.Second {
 				return err
 			}
-			if err := c.expect([]byte("arm")); err != nil {
-				return err
-			}
-			if i%2 == 0 {
-				c.Close()
-			} else {
-				d.of(c).conn.Abort(nil)
-			}
-			if _, late := d.waitClosed(c, "has ended"); late != nil {
-				return late
-			}
-			c.Close()
 		}
-		old := d.all()
-		r.Step("SetTimeout for one that has gone; others connect, and get the same descriptor numbers")
-		if err := sv.on(0, func() { old[0].conn.SetTimeout(50 * ms) }); err != nil {
-			return err
-		}
-		clients, err := d.crowd(sv, 12)
-		if err != nil {
-			return err
-		}
-		guard := clients[11]
-		if err := guard.send([]byte("guard")); err != nil {
-			return err
-		}
-		if err := r.Until("OnTimeout after 600 ms", func() bool { return d.of(guard).timeouts > 0 }); err != nil {
-			return err
-		}
-		for _, l := range d.all() {
-			if l.closed > 0 && (l.timeouts > 0 || l.late > 0) {
-				return spec.Fail("no OnTimeout after OnClose", "%d for a connection that had gone", l.timeouts)
-			}
-			if l.closed == 0 && l.timeouts > 0 && l.peer != guard.LocalAddr().String() {
-				return spec.Fail("no OnTimeout for a connection that has never set one", "%d for one that came after others had gone", l.timeouts)
-			}
-		}
-		return d.orderly()
 	})
 	if err != nil {
 		return err
 	}
 	return timersLetGo(r, s)
+}
+
+// leftTimeouts has connections end with a timeout pending, and others take their
+// place; inTime says whether these had before it was due.
+func leftTimeouts(r *spec.Run, s Subject, strategy string, arm time.Duration) (inTime bool, err error) {
+	d := newDiary(r)
+	o := d.options(1, strategy) // one loop, so that numbers come again there
+	o.OnOpen = func(c Conn) { d.opened(c); c.SetValue("mine") }
+	o.OnMessage = func(c Conn, msg []byte) {
+		d.message(c)
+		switch string(msg) {
+		case "arm":
+			c.SetTimeout(arm)
+		case "guard":
+			c.SetTimeout(3 * arm)
+		}
+		c.Send(msg)
+	}
+	gone := 0 // the loop's goroutine only
+	o.OnClose = func(c Conn, err error) {
+		if gone++; gone%3 == 0 { // the others leave it to the reactor to stop what is pending
+			c.SetTimeout(50 * ms)
+		}
+		d.closed(c, err)
+	}
+	sv, err := serve(r, s, o)
+	if err != nil {
+		return false, err
+	}
+	leaving, err := d.crowd(sv, 6)
+	if err != nil {
+		return false, err
+	}
+	r.Step("six connections set a timeout of %v, and end: by their clients, and by Abort", arm)
+	armed := time.Now()
+	for i, c := range leaving {
+		if err := c.send([]byte("arm")); err != nil {
+			return false, err
+		}
+		if err := c.expect([]byte("arm")); err != nil {
+			return false, err
+		}
+		if i%2 == 0 {
+			c.Close()
+		} else {
+			d.of(c).conn.Abort(nil)
+		}
+		if _, late := d.waitClosed(c, "has ended"); late != nil {
+			return false, late
+		}
+		c.Close()
+	}
+	old := d.all()
+	r.Step("SetTimeout for one that has gone; others connect, and get the same descriptor numbers")
+	if err := sv.on(0, func() { old[0].conn.SetTimeout(50 * ms) }); err != nil {
+		return false, err
+	}
+	clients, err := d.crowd(sv, 12)
+	if err != nil {
+		return false, err
+	}
+	inTime = time.Since(armed) < arm
+	guard := clients[11]
+	if err := guard.send([]byte("guard")); err != nil {
+		return false, err
+	}
+	if err := r.Until(fmt.Sprintf("OnTimeout after %v", 3*arm), func() bool { return d.of(guard).timeouts > 0 }); err != nil {
+		return false, err
+	}
+	for _, l := range d.all() {
+		if l.closed > 0 && (l.timeouts > 0 && inTime || l.late > 0) {
+			return false, spec.Fail("no OnTimeout after OnClose", "%d for a connection that had gone", l.timeouts)
+		}
+		if l.closed == 0 && l.timeouts > 0 && l.peer != guard.LocalAddr().String() {
+			return false, spec.Fail("no OnTimeout for a connection that has never set one", "%d for one that came after others had gone", l.timeouts)
+		}
+	}
+	return inTime, d.orderly()
 }
 
 // timersLetGo has connections end long before their timeouts: a timer that stays

@@ -183,17 +183,18 @@ func pinnedWhole(r *spec.Run, l lab) error {
 	return slowlyWhole(r, l)
 }
 
-// slowlyWhole has a peer read for longer than the timeout, a little at a time.
+// slowlyWhole has a peer read for longer than the timeout, a little at a time. The
+// message is longer than what it reads by then, and what sockets can hold.
 func slowlyWhole(r *spec.Run, l lab) error {
-	const n, timeout = 6 << 20, 2 * time.Second
+	const n, timeout = 24 << 20, 2 * time.Second
 	p, err := pin(r, l, small, timeout)
 	if err != nil {
 		return err
 	}
-	r.Step("one message of 6 MiB to a peer that reads for longer than the timeout, a little at a time")
+	r.Step("one message of 24 MiB to a peer that reads for longer than the timeout, a little at a time")
 	f := &fates{calls: make([]atomic.Int32, 1)}
 	ended := p.sizes(f, []int{n})
-	came, err := io.Copy(io.Discard, struct{ io.Reader }{&slowReader{TCPConn: p.peer, until: time.Now().Add(timeout + timeout/2)}})
+	came, err := io.Copy(io.Discard, struct{ io.Reader }{&slowReader{TCPConn: p.peer, slow: timeout + timeout/2}})
 	if err != nil || came != n {
 		return spec.Fail("a peer that reads a little all the time to get all, however long it takes", "%d bytes came, then %v", came, err)
 	}

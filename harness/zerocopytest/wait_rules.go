@@ -189,7 +189,7 @@ func slowTakers(r *spec.Run, l lab) error {
 		return err
 	}
 	r.Step("a client reads for longer than WriteTimeout, a little at a time")
-	slow := &slowReader{TCPConn: v.TCPConn, until: time.Now().Add(timeout + timeout/2)}
+	slow := &slowReader{TCPConn: v.TCPConn, slow: timeout + timeout/2}
 	v.in.Reset(slow)
 	resp, g, err := v.answer("GET")
 	if err != nil {
@@ -201,15 +201,20 @@ func slowTakers(r *spec.Run, l lab) error {
 	return nil
 }
 
-// slowReader reads 128 KiB each 150 ms until a moment, then as fast as it can.
+// slowReader reads 128 KiB each 150 ms for a while from its first byte on, which is
+// sent by then; then as fast as it can.
 type slowReader struct {
 	*net.TCPConn
+	slow  time.Duration
 	until time.Time
 	n     int
 }
 
 func (s *slowReader) Read(p []byte) (int, error) {
 	n, err := s.TCPConn.Read(p)
+	if s.until.IsZero() && n > 0 {
+		s.until = time.Now().Add(s.slow)
+	}
 	if s.n += n; s.n > 128<<10 && time.Now().Before(s.until) {
 		s.n = 0
 		time.Sleep(150 * time.Millisecond) // it is a slow client, not a wait for something
