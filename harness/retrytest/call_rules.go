@@ -453,6 +453,12 @@ func cancelEnds(r *spec.Run, l lab) error {
 			_, err := s.c.Do(soon, req("soon"))
 			return err
 		})
+		s.r.Go(func() error {
+			later, stop := context.WithTimeout(s.r.Context(), 3*time.Second)
+			defer stop()
+			_, err := s.c.Do(later, Request{Body: []byte("own"), Timeout: time.Second})
+			return err
+		})
 		synctest.Wait()
 		stop()
 		synctest.Wait()
@@ -465,21 +471,26 @@ func cancelEnds(r *spec.Run, l lab) error {
 		if err := <-does; err != context.Canceled {
 			return spec.Fail("Do to return context.Canceled", "it returned %v", err)
 		}
-		var do, soon frame
+		var do, soon, own frame
 		for _, f := range k.take() {
 			switch {
 			case f.kind == call && f.body == "do":
 				do = f
 			case f.kind == call && f.body == "soon":
 				soon = f
+			case f.kind == call && f.body == "own":
+				own = f
 			case f.kind == cancel && f.id == do.id && do.id != 0:
 				do.id = 0
 			default:
-				return spec.Fail("the calls do and soon, and the cancel of do", "there is %v", f)
+				return spec.Fail("the calls do, soon and own, and the cancel of do", "there is %v", f)
 			}
 		}
 		if do.body == "" || do.id != 0 || soon.left > 3000 || soon.left < 2900 {
 			return spec.Fail("a cancel for the call whose Do has ended, and 3000 ms left for a Do whose context has 3 s", "cancelled: %v; left: %d", do.id == 0, soon.left)
+		}
+		if own.left > 1000 || own.left < 900 {
+			return spec.Fail("1000 ms left for a Do with a Timeout of 1 s, whose context has 3 s", "left: %d", own.left)
 		}
 		if err := k.answer(got[1], "still"); err != nil {
 			return err

@@ -28,7 +28,7 @@ var hedgeRules = []spec.Rule[lab]{
 			"HedgeQuantile of the last HedgeWindow latencies after the first; another endpoint; a cancel frame, and Dropped for its breaker.",
 			"finish: for each live attempt: breaker.Dropped(pass); giveUp(a)",
 		},
-		Check: inTurn(hedgeAfter, hedgeRefused, hedgeCounts),
+		Check: inTurn(hedgeAfter, hedgeRefused, hedgeCounts, hedgeLoses),
 	},
 	{
 		Name: "OnlySafeIsHedged", Group: "hedge", Points: 1, Section: step6,
@@ -262,6 +262,29 @@ func hedgeCounts(r *spec.Run, l lab) error {
 		}
 		_, _, _, err = s.slow(30 * time.Millisecond)
 		return err
+	})
+}
+
+func hedgeLoses(r *spec.Run, l lab) error {
+	return play(r, l, 2, Options{HedgeQuantile: 0.95, HedgeWindow: 20, BreakerWindow: 4, BreakerOpen: time.Hour, RetryReserve: 100}, nil, func(s *stage) error {
+		if err := s.warm(20); err != nil {
+			return err
+		}
+		r.Step("a breaker's window of 4; twelve slow calls, answered by their second copies: who was slower has not failed")
+		for range 12 {
+			res, at, copies, err := s.slow(10 * time.Millisecond)
+			if err != nil {
+				return err
+			}
+			if at[0] == at[1] {
+				return spec.Fail("the second copy to go to the other endpoint, whose breaker is closed: who loses to a hedge has not failed", "it went to the same one")
+			}
+			s.say(at[1], frame{kind: reply, id: copies[1].id, body: "ok"})
+			if err := s.is(res, "", "ok"); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

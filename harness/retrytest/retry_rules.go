@@ -37,7 +37,7 @@ var retryRules = []spec.Rule[lab]{
 			"Body and key; its id is new, and the server is told that nobody waits for the old one.",
 			"outOfPatience: breaker.Failed; cancel frame; again(f, ErrTimeout, true)",
 		},
-		Check: inTurn(safeRepeated, doubtStays),
+		Check: inTurn(safeRepeated, doubtStays, doubtOfCopies),
 	},
 	{
 		Name: "RemoteErrorsAreFinal", Group: "retry", Points: 1, Section: step5,
@@ -272,7 +272,7 @@ func safeRepeated(r *spec.Run, l lab) error {
 }
 
 func doubtStays(r *spec.Run, l lab) error {
-	return play(r, l, 1, Options{AttemptTimeout: 100 * time.Millisecond, BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Attempts: 2}, nil, func(s *stage) error {
+	err := play(r, l, 1, Options{AttemptTimeout: 100 * time.Millisecond, BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Attempts: 2}, nil, func(s *stage) error {
 		k, err := s.at[0].link()
 		if err != nil {
 			return err
@@ -295,6 +295,46 @@ func doubtStays(r *spec.Run, l lab) error {
 		}
 		when := "refused, but perhaps done at the first attempt,"
 		return first(s.either(safe, when, "ErrTimeout", "ErrUnknown"), s.either(keyed, when, "ErrTimeout", "ErrUnknown"), s.idle("at the end"))
+	})
+	if err != nil {
+		return err
+	}
+	o := Options{AttemptTimeout: 100 * time.Millisecond, BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), BreakerWindow: 2, BreakerOpen: time.Hour}
+	return play(r, l, 1, o, nil, func(s *stage) error {
+		k, err := s.at[0].link()
+		if err != nil {
+			return err
+		}
+		r.Step("a breaker's window of 2; the first attempts of two calls are not answered, and their retries find the breaker open")
+		safe := s.call(Request{Body: []byte("read"), Safe: true})
+		keyed := s.call(Request{Body: []byte("pay"), Key: "k1"})
+		if _, err := k.calls("at first", "read", "pay"); err != nil {
+			return err
+		}
+		time.Sleep(105 * time.Millisecond)
+		synctest.Wait()
+		when := "kept back by the breaker, but perhaps done at the first attempt,"
+		return first(s.either(safe, when, "ErrTimeout", "ErrUnknown"), s.either(keyed, when, "ErrTimeout", "ErrUnknown"), s.idle("at the end"))
+	})
+}
+
+func doubtOfCopies(r *spec.Run, l lab) error {
+	o := Options{AttemptTimeout: 60 * time.Millisecond, BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Attempts: 1, HedgeQuantile: 0.95, HedgeWindow: 20}
+	return play(r, l, 2, o, nil, func(s *stage) error {
+		if err := s.warm(20); err != nil {
+			return err
+		}
+		r.Step("Attempts 1; a hedged call: the first copy is not answered in time, the second one is refused then")
+		res, at, copies, err := s.slow(10 * time.Millisecond)
+		if err != nil {
+			return err
+		}
+		time.Sleep(55 * time.Millisecond)
+		if err := s.is(res, "while its second copy is under way", ""); err != nil {
+			return err
+		}
+		s.say(at[1], frame{kind: reply, id: copies[1].id, status: busy})
+		return first(s.either(res, "refused, but perhaps done by its first copy,", "ErrTimeout", "ErrUnknown"), s.idle("at the end"))
 	})
 }
 
@@ -495,7 +535,7 @@ func breakerGuards(r *spec.Run, l lab) error {
 			return err
 		}
 		time.Sleep(time.Second)
-		r.Step("a second later: five calls, one of which is the probe; it is cancelled, and the next one is")
+		r.Step("a second later: five calls, one of which is the probe; it is cancelled, the next one is refused, the next one answered")
 		_, probe := s.watch(req("probe"))
 		for range 4 {
 			if err := s.is(s.call(req("no")), "beside the probe", "ErrOpen"); err != nil {
@@ -507,8 +547,19 @@ func breakerGuards(r *spec.Run, l lab) error {
 		}
 		probe.Cancel()
 		k.take()
+		refused := s.call(req("probe 1"))
+		if got, err = k.calls("when the probe was cancelled", "probe 1"); err != nil {
+			return err
+		}
+		k.send(frame{kind: reply, id: got[0].id, status: busy})
+		if err := s.is(refused, "the probe", "ErrBusy"); err != nil {
+			return err
+		}
 		second := s.call(req("probe 2"))
-		if got, err = k.calls("when the probe was cancelled", "probe 2"); err != nil {
+		if err := s.is(s.call(req("no")), "beside the next probe, since the last one was refused", "ErrOpen"); err != nil {
+			return err
+		}
+		if got, err = k.calls("when the probe was refused", "probe 2"); err != nil {
 			return err
 		}
 		k.answer(got[0], "well")

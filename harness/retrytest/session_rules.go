@@ -1,6 +1,7 @@
 package retrytest
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -69,7 +70,7 @@ var sessionRules = []spec.Rule[lab]{
 			"What Write returned, also when it returned an error. A frame that ends behind that has never left.",
 			"written += n; left := a.end <= written, once the writer has ended",
 		},
-		Check: inTurn(neverLeft, halfLeft, leftBefore, leavesAtOnce),
+		Check: inTurn(neverLeft, halfLeft, writerLate, leftBefore, leftAndWaits, leavesAtOnce),
 	},
 	{
 		Name: "PushesComeOnce", Group: "connections", Points: 2, Section: step7,
@@ -452,10 +453,14 @@ func neverLeft(r *spec.Run, l lab) error {
 
 func halfLeft(r *spec.Run, l lab) error {
 	size := len(frame{kind: call, body: "pay 1"}.encode())
-	return play(r, l, 1, Options{BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Timeout: time.Minute},
-		func(s *stage) { s.at[0].down, s.at[0].forget, s.at[0].cut = true, true, size+size/2 }, func(s *stage) error {
-			r.Step("two unsafe calls wait for a connection, which takes the first one, and a half of the second; then it is lost, and the session is forgotten")
-			one, two := s.call(req("pay 1")), s.call(req("pay 2"))
+	for _, writes := range []int{1, 2} {
+		o := Options{BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Timeout: time.Minute}
+		tune := func(s *stage) { s.at[0].down, s.at[0].forget, s.at[0].cut = writes == 1, true, size+size/2 }
+		err := play(r, l, 1, o, tune, func(s *stage) error {
+			r.Step("two unsafe calls, to be sent with %d writes; the connection takes the first one, and a half of the second; then it is lost, and the session is forgotten", writes)
+			one := s.call(req("pay 1"))
+			synctest.Wait()
+			two := s.call(req("pay 2"))
 			s.at[0].set(func(e *endpoint) { e.down = false })
 			time.Sleep(time.Second)
 			k, err := s.at[0].link()
@@ -469,6 +474,63 @@ func halfLeft(r *spec.Run, l lab) error {
 			k.answer(got[0], "paid")
 			return first(s.is(one, "which was sent whole", "ErrUnknown"), s.is(two, "", "paid"))
 		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writerLate(r *spec.Run, l lab) error {
+	size := len(frame{kind: call, body: "pay"}.encode())
+	return play(r, l, 1, Options{BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Timeout: time.Minute},
+		func(s *stage) { s.at[0].cut, s.at[0].late, s.at[0].forget = size, time.Millisecond, true }, func(s *stage) error {
+			r.Step("an unsafe call, which the connection takes whole; then it is lost, and the reader sees that before Write has returned; the session is forgotten")
+			res := s.call(req("pay"))
+			time.Sleep(time.Second)
+			k, err := s.at[0].link()
+			if err != nil {
+				return err
+			}
+			if _, err := k.calls("in the new session: the first connection had it whole"); err != nil {
+				return err
+			}
+			return s.is(res, "that may have been done", "ErrUnknown")
+		})
+}
+
+func leftAndWaits(r *spec.Run, l lab) error {
+	return play(r, l, 1, Options{BackoffBase: 10 * time.Millisecond, Rand: constant(0.5), Timeout: time.Minute}, nil, func(s *stage) error {
+		k, err := s.at[0].link()
+		if err != nil {
+			return err
+		}
+		r.Step("eight unsafe calls of 100 kB are sent; the connection is lost; the session is resumed, and its connection takes the beginning of the first one; then the session is forgotten")
+		var all []*result
+		for i := range 8 {
+			all = append(all, s.call(Request{Body: bytes.Repeat([]byte{'0' + byte(i)}, 100_000)}))
+		}
+		if got := k.take(call); len(got) != 8 {
+			return spec.Fail("eight calls to be sent", "%d were", len(got))
+		}
+		s.at[0].set(func(e *endpoint) { e.cut = 10 })
+		k.conn.Close()
+		time.Sleep(6 * time.Millisecond)
+		s.at[0].set(func(e *endpoint) { e.forget = true })
+		time.Sleep(time.Second)
+		if k, err = s.at[0].link(); err != nil {
+			return err
+		}
+		if got := k.take(call); len(got) > 0 {
+			return spec.Fail("no call in the new session: the first connection had all of them", "there are %d", len(got))
+		}
+		for _, res := range all {
+			if err := s.is(res, "that may have been done", "ErrUnknown"); err != nil {
+				return err
+			}
+		}
+		return s.idle("at the end")
+	})
 }
 
 func leftBefore(r *spec.Run, l lab) error {

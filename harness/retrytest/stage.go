@@ -38,6 +38,7 @@ type endpoint struct {
 	hang    bool          // never answers a dial
 	slow    time.Duration // after its context's end, until a dial that hangs returns
 	mute    bool          // never welcomes
+	late    time.Duration // that a Write returns after it has written
 	deaf    bool          // welcomes, and then hangs up at once
 	forget  bool          // resumes no session
 	cut     int           // reads so many bytes behind the next welcome, and hangs up; 0 means all
@@ -158,8 +159,24 @@ func (s *stage) dialer(e *endpoint) Dial {
 		k := &link{conn: mine}
 		e.links = append(e.links, k)
 		go e.serve(s, k)
+		if e.late > 0 {
+			return lateConn{theirs, e.late}, nil
+		}
 		return theirs, nil
 	}
+}
+
+// lateConn has written before its Write returns, as a socket whose process is not
+// scheduled: meanwhile the answer may come, or the end.
+type lateConn struct {
+	net.Conn
+	late time.Duration
+}
+
+func (c lateConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	time.Sleep(c.late)
+	return n, err
 }
 
 // serve reads a connection to its end.

@@ -368,7 +368,7 @@ func (c *vclient) stop(a *vattempt, tell bool) {
 func (c *vclient) again(x *vcall, why error) {
 	if why == errBusy && c.is("a refusal ends the doubt") {
 		x.doubt = nil
-	} else if why != errBusy {
+	} else if why != errBusy && !(len(x.live) > 0 && c.is("the last copy decides alone")) {
 		x.doubt = why
 	}
 	if len(x.live) > 0 && !c.is("a refused copy ends its call") {
@@ -427,6 +427,9 @@ func (c *vclient) again(x *vcall, why error) {
 			x.last.cond.Signal()
 			return
 		}
+		if c.is("an open breaker ends the doubt") {
+			x.err = errOpen
+		}
 		c.finish(x, nil, x.err)
 	})
 }
@@ -434,7 +437,7 @@ func (c *vclient) again(x *vcall, why error) {
 func (c *vclient) finish(x *vcall, body []byte, err error) {
 	for _, a := range slices.Clone(x.live) {
 		switch {
-		case err == errTimeout, c.is("a cancelled call is a failure") && errors.Is(err, context.Canceled):
+		case err == errTimeout, err == nil && c.is("who loses to a hedge has failed"), c.is("a cancelled call is a failure") && errors.Is(err, context.Canceled):
 			a.at.breaker.Failed(a.pass)
 		default:
 			a.at.breaker.Dropped(a.pass)
@@ -524,7 +527,7 @@ func (x *vcall) Cancel() {
 
 func (c *vclient) Do(ctx context.Context, r Request) ([]byte, error) {
 	if at, ok := ctx.Deadline(); ok && !c.is("Do does not look at its context's deadline") {
-		if d := max(1, time.Until(at)); r.Timeout == 0 && d < c.o.Timeout || d < r.Timeout {
+		if d := max(1, time.Until(at)); r.Timeout == 0 && d < c.o.Timeout || d < r.Timeout || c.is("Do has all of its context's time") {
 			r.Timeout = d
 		}
 	}
@@ -652,7 +655,9 @@ func (e *vend) once() (useful bool) {
 	useful = e.read(conn, in)
 	conn.Close()
 	c.do(func() { e.conn, e.ready = nil, false; e.cond.Broadcast() })
-	<-stopped
+	if !c.is("counts before the writer has stopped") {
+		<-stopped
+	}
 	c.do(e.lost)
 	return useful || c.is("a welcome is a success")
 }
@@ -675,7 +680,7 @@ func (e *vend) begin(w frame) {
 		}
 		for _, a := range slices.Concat(e.sent, e.queue) {
 			switch {
-			case a.over:
+			case a.over, a.id != 0 && !slices.Contains(e.sent, a) && c.is("what waits to be asked again was never sent"):
 			case a.left:
 				if c.is("a lost session is no failure") {
 					e.breaker.Dropped(a.pass)
@@ -860,6 +865,9 @@ func (e *vend) compose() (b []byte) {
 		}
 		b = append(b, f.encode()...)
 		a.end = e.stream + uint64(len(b))
+		if c.is("each write is counted from its beginning") {
+			a.end = uint64(len(b))
+		}
 	}
 	e.stream += uint64(len(b))
 	return b
@@ -989,9 +997,12 @@ func (e *vend) act(f frame) bool {
 		e.breaker.Failed(a.pass)
 		c.finish(x, nil, errTimeout)
 	case busy:
-		if c.is("busy is a failure") {
+		switch {
+		case c.is("busy is a failure"):
 			e.breaker.Failed(a.pass)
-		} else {
+		case c.is("busy is a success"):
+			e.breaker.Succeeded(a.pass)
+		default:
 			e.breaker.Dropped(a.pass)
 		}
 		c.again(x, errBusy)
