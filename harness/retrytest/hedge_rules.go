@@ -28,7 +28,7 @@ var hedgeRules = []spec.Rule[lab]{
 			"HedgeQuantile of the last HedgeWindow latencies after the first; another endpoint; a cancel frame, and Dropped for its breaker.",
 			"finish: for each live attempt: breaker.Dropped(pass); giveUp(a)",
 		},
-		Check: inTurn(hedgeAfter, hedgeRefused, hedgeCounts, hedgeLoses),
+		Check: inTurn(hedgeAfter, hedgeRefused, hedgeCounts, hedgeBusy, hedgeLoses),
 	},
 	{
 		Name: "OnlySafeIsHedged", Group: "hedge", Points: 1, Section: step6,
@@ -261,6 +261,25 @@ func hedgeCounts(r *spec.Run, l lab) error {
 			return err
 		}
 		_, _, _, err = s.slow(30 * time.Millisecond)
+		return err
+	})
+}
+
+func hedgeBusy(r *spec.Run, l lab) error {
+	return play(r, l, 2, Options{HedgeQuantile: 0.95, HedgeWindow: 20, Attempts: 1}, nil, func(s *stage) error {
+		if err := s.warm(20); err != nil {
+			return err
+		}
+		r.Step("twenty calls are refused at once: that is no latency, or hedges would come sooner when there is too much to do")
+		for range 20 {
+			s.call(Request{Body: []byte("slow"), Safe: true})
+			at, f, err := s.find("slow")
+			if err != nil {
+				return err
+			}
+			s.say(at, frame{kind: reply, id: f.id, status: busy})
+		}
+		_, _, _, err := s.slow(10 * time.Millisecond)
 		return err
 	})
 }

@@ -126,6 +126,7 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "a refused copy ends its call", Rule: "HedgeAfterTheQuantile", Says: `one call slow`},
 	{Name: "hedges are attempts", Rule: "HedgeAfterTheQuantile", Says: `the result of call slow both copies of which are refused to be none yet`},
 	{Name: "the winner's latency", Rule: "HedgeAfterTheQuantile", Says: `no call before 30ms`},
+	{Name: "a refusal is a latency", Rule: "HedgeAfterTheQuantile", Says: `no call before 10ms|one call slow`},
 	{Name: "who loses to a hedge has failed", Rule: "HedgeAfterTheQuantile", Says: `who loses to a hedge has not failed|the call slow to be sent`},
 	{Name: "hedges what is not safe", Rule: "OnlySafeIsHedged", Says: `no call beside the first copy of plain`},
 	{Name: "hedges what has a key", Rule: "OnlySafeIsHedged", Says: `no call beside the first copy of keyed`},

@@ -997,6 +997,9 @@ func (e *vend) act(f frame) bool {
 		e.breaker.Failed(a.pass)
 		c.finish(x, nil, errTimeout)
 	case busy:
+		if c.lat != nil && c.is("a refusal is a latency") {
+			c.lat.Observe(time.Since(x.began))
+		}
 		switch {
 		case c.is("busy is a failure"):
 			e.breaker.Failed(a.pass)
