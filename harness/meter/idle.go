@@ -23,7 +23,8 @@ func IdleCores(window time.Duration) float64 {
 // shares, so whoever spins beside it gets as much as it does, be that a whole core
 // or a fiftieth; whoever waits, and wakes now and then, needs a hundredth or two.
 // share is what the rest of the process ran, by what the rival ran: 1 for one loop
-// that spins. Much is a share of 0.4, or 0.15 of a core.
+// that spins. Much is a share of 0.5, or 0.15 of a core. The window is longer where
+// the rival gets little.
 //
 // One window says little, since a collection or a late goodbye may fall into it:
 // ask again before you say that something spins. It needs no descriptor.
@@ -34,14 +35,14 @@ func Spins(window time.Duration) (share float64, spins bool) {
 		runtime.LockOSThread() // its CPU time is the thread's
 		defer runtime.UnlockOSThread()
 		start := threadTime()
-		for time.Since(began) < window {
+		for time.Since(began) < window || threadTime()-start < window/5 && time.Since(began) < 20*window {
 		}
 		rival <- threadTime() - start
 	}()
 	its := <-rival
 	rest := (cpuTime() - before - its).Seconds()
 	share = rest / max(its, time.Microsecond).Seconds()
-	return share, share >= 0.4 || rest >= 0.15*time.Since(began).Seconds()
+	return share, share >= 0.5 || rest >= 0.15*time.Since(began).Seconds()
 }
 
 // cpuTime is the CPU time of this process, in microseconds' precision.
