@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -88,9 +87,7 @@ func (c clone) checkAndSave(ctx context.Context, s side, o checkOptions, out io.
 	}
 	k.screen.status("")
 	if o.json {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return k.report, encoder.Encode(k.report)
+		return k.report, writeJSON(out, k.report)
 	}
 	fmt.Fprint(out, k.text.Summary(k.report, o.all))
 	return k.report, nil

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -217,9 +216,7 @@ func (c clone) showClaims(d claims.Document, o claimOptions, out io.Writer) erro
 		}
 	}
 	if o.json {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(d)
+		return writeJSON(out, d)
 	}
 	fmt.Fprint(out, claimsTable(report.TextFor(out), d))
 	if o.write {

@@ -122,6 +122,16 @@ func (c clone) nextUnfinished() (course.Lab, error) {
 	return course.Lab{}, errors.New("every lab that is built is finished: look back with make progress, or name one with LAB=NN")
 }
 
+// findLabs is the clone, and the labs that args name: one of them or all.
+func findLabs(args []string) (clone, []course.Lab, error) {
+	c, err := findClone()
+	if err != nil {
+		return c, nil, err
+	}
+	labs, err := builtLabs(args)
+	return c, labs, err
+}
+
 // builtLabs lists the labs there are, or the one that is named.
 func builtLabs(args []string) ([]course.Lab, error) {
 	if len(args) > 0 && args[0] != "" {

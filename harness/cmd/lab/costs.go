@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -35,9 +34,7 @@ func costsCommand() *cobra.Command {
 
 func showCosts(out io.Writer, figures []costs.Figure, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(figures)
+		return writeJSON(out, figures)
 	}
 	text := report.TextFor(out)
 	table, group := report.Table{Head: make([]string, 4)}, ""

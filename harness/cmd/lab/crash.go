@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -98,8 +97,6 @@ func (c clone) crash(ctx context.Context, s side, k queuetest.Killing, asJSON bo
 }
 
 func crashJSON(out io.Writer, s side, found queuetest.Killed, failed error) error {
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
 	doc := struct {
 		Folder string `json:"folder"`
 		OK     bool   `json:"ok"`
@@ -109,7 +106,7 @@ func crashJSON(out io.Writer, s side, found queuetest.Killed, failed error) erro
 	if failed != nil {
 		doc.Error = failed.Error()
 	}
-	return e.Encode(doc)
+	return writeJSON(out, doc)
 }
 
 func crashText(out io.Writer, s side, found queuetest.Killed, failed error) {

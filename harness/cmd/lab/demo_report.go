@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
@@ -46,9 +45,7 @@ func (r *demoReport) faults() load.Faults {
 // print writes the report for people or as JSON.
 func (r *demoReport) print(out io.Writer, asJSON bool) error {
 	if asJSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(r)
+		return writeJSON(out, r)
 	}
 	x := report.TextFor(out)
 	fmt.Fprintf(out, "%s\n", x.Bold(r.Server))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -55,9 +54,7 @@ func doctorCommand() *cobra.Command {
 
 func showSymptoms(out io.Writer, found []symptom, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(found)
+		return writeJSON(out, found)
 	}
 	text := report.TextFor(out)
 	for _, s := range found {

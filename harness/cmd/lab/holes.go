@@ -154,6 +154,8 @@ func withImports(name string, text []byte, imports []string) ([]byte, error) {
 	return g.with(append(into, splice{g.file.Name, g.file.Name.Name + block})), nil
 }
 
+var version = regexp.MustCompile(`^v\d+$`)
+
 // importName is the word before the dot in a file with this import: its own, or
 // by custom the last of the path that is not a version.
 func importName(spec string) string {
@@ -161,7 +163,7 @@ func importName(spec string) string {
 		return name
 	}
 	p, _ := strconv.Unquote(spec)
-	if base := path.Base(p); !regexp.MustCompile(`^v\d+$`).MatchString(base) {
+	if base := path.Base(p); !version.MatchString(base) {
 		return base
 	}
 	return path.Base(path.Dir(p))

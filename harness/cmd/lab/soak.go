@@ -22,11 +22,7 @@ func soakCommand() *cobra.Command {
 		Short: "every rule many times in a row, with two CPU hogs beside it",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := findClone()
-			if err != nil {
-				return err
-			}
-			labs, err := builtLabs(args)
+			c, labs, err := findLabs(args)
 			if err != nil {
 				return err
 			}

@@ -26,11 +26,7 @@ func stepsCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := findClone()
-			if err != nil {
-				return err
-			}
-			labs, err := builtLabs(args)
+			c, labs, err := findLabs(args)
 			if err != nil {
 				return err
 			}
@@ -43,9 +39,7 @@ func stepsCommand() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				encoder := json.NewEncoder(cmd.OutOrStdout())
-				encoder.SetIndent("", "  ")
-				if err := encoder.Encode(results); err != nil {
+				if err := writeJSON(cmd.OutOrStdout(), results); err != nil {
 					return err
 				}
 			}
