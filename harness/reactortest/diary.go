@@ -176,6 +176,25 @@ func (d *diary) crowd(s *serving, n int) (clients []*client, err error) {
 	return clients, nil
 }
 
+// oneByOne is crowd with each client there before the next one connects: its two
+// ends have the two lowest descriptor numbers that are free, so who comes after
+// others have gone gets the numbers that these had, in the same order.
+func (d *diary) oneByOne(s *serving, n int) (clients []*client, err error) {
+	d.r.Step("%d clients connect, one after the other", n)
+	for range n {
+		before, _ := d.count()
+		c, err := dial(d.r, s.addr)
+		if err != nil {
+			return nil, err
+		}
+		clients = append(clients, c)
+		if err := d.r.Until("OnOpen for a client that has connected", func() bool { opened, _ := d.count(); return opened > before }); err != nil {
+			return nil, err
+		}
+	}
+	return clients, nil
+}
+
 // onEachLoop connects clients until every loop has each of them, and returns
 // them by loop. A hash spreads as it likes: there may be more of one.
 func (d *diary) onEachLoop(s *serving, each int) (byLoop [][]*client, err error) {

@@ -190,7 +190,7 @@ func leftTimeouts(r *spec.Run, s Subject, strategy string, arm time.Duration) (i
 	if err != nil {
 		return false, err
 	}
-	leaving, err := d.crowd(sv, 6)
+	leaving, err := d.oneByOne(sv, 6)
 	if err != nil {
 		return false, err
 	}
@@ -218,7 +218,7 @@ func leftTimeouts(r *spec.Run, s Subject, strategy string, arm time.Duration) (i
 	if err := sv.on(0, func() { old[0].conn.SetTimeout(50 * ms) }); err != nil {
 		return false, err
 	}
-	clients, err := d.crowd(sv, 12)
+	clients, err := d.oneByOne(sv, 12)
 	if err != nil {
 		return false, err
 	}
