@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"context"
 	"runtime"
 	"time"
 
@@ -17,17 +18,34 @@ func IdleCores(window time.Duration) float64 {
 	return (cpuTime() - before).Seconds() / time.Since(began).Seconds()
 }
 
+// Rests says whether this process comes to rest: one window in four in which it
+// does not spin (see [Spins]). It ends early, and says no, when ctx does. share is
+// that of the last window. It needs no descriptor.
+func Rests(ctx context.Context) (share float64, rests bool) {
+	for range 4 {
+		var spins bool
+		if share, spins = Spins(300 * time.Millisecond); !spins {
+			return share, true
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return share, false
+}
+
 // Spins tells a process that waits from one that spins, whatever else the machine
 // does. In a window in which the caller does nothing it has a rival run: a thread
 // of this process that only spins. The kernel gives threads that want to run equal
 // shares, so whoever spins beside it gets as much as it does, be that a whole core
 // or a fiftieth; whoever waits, and wakes now and then, needs a hundredth or two.
 // share is what the rest of the process ran, by what the rival ran: 1 for one loop
-// that spins. Much is a share of 0.5, or 0.15 of a core. The window is longer where
-// the rival gets little.
+// that spins. Much is a share of 0.4, or 0.15 of a core: the rival itself gives Go's
+// scheduler something to do, a hundredth of a core or more. The window is longer
+// where the rival gets little.
 //
 // One window says little, since a collection or a late goodbye may fall into it:
-// ask again before you say that something spins. It needs no descriptor.
+// ask again before you say that something spins, as [Rests] does.
 func Spins(window time.Duration) (share float64, spins bool) {
 	rival := make(chan time.Duration)
 	before, began := cpuTime(), time.Now()
@@ -40,9 +58,9 @@ func Spins(window time.Duration) (share float64, spins bool) {
 		rival <- threadTime() - start
 	}()
 	its := <-rival
-	rest := (cpuTime() - before - its).Seconds()
-	share = rest / max(its, time.Microsecond).Seconds()
-	return share, share >= 0.5 || rest >= 0.15*time.Since(began).Seconds()
+	rest, wall := cpuTime()-before-its, time.Since(began)
+	share = rest.Seconds() / max(its, time.Microsecond).Seconds()
+	return share, share >= 0.4 || rest.Seconds() >= 0.15*wall.Seconds()
 }
 
 // cpuTime is the CPU time of this process, in microseconds' precision.

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -153,17 +152,11 @@ func takesClientsAgain(r *spec.Run, sv *serving, fds []int) error {
 	return nil
 }
 
-// sleeps expects the process to come to rest: one window in four.
+// sleeps expects the process to come to rest.
 func sleeps(r *spec.Run, when string) error {
-	var share float64
-	for busy := 0; busy < 4; busy++ {
-		var spins bool
-		if share, spins = meter.Spins(300 * time.Millisecond); !spins {
-			return nil
-		}
-		if r.Context().Err() != nil {
-			break
-		}
+	share, rests := meter.Rests(r.Context())
+	if rests {
+		return nil
 	}
 	return spec.Fail("the reactor to sleep "+when, "it spins: with nothing it can do it runs %.0f%% as much as a thread that only spins", 100*share)
 }

@@ -248,17 +248,11 @@ func begun(r *spec.Run, receiver *net.TCPConn) error {
 
 func addr(a net.Addr) netip.AddrPort { return netip.MustParseAddrPort(a.String()) }
 
-// sleeps expects the process to come to rest: one window in four.
+// sleeps expects the process to come to rest.
 func sleeps(r *spec.Run, when string) error {
-	var share float64
-	for range 4 {
-		var spins bool
-		if share, spins = meter.Spins(300 * time.Millisecond); !spins {
-			return nil
-		}
-		if r.Context().Err() != nil {
-			break
-		}
+	share, rests := meter.Rests(r.Context())
+	if rests {
+		return nil
 	}
 	return spec.Fail("it to sleep "+when, "it spins: with nothing it can do it runs %.0f%% as much as a thread that only spins", 100*share)
 }
