@@ -43,11 +43,7 @@ func nothingIsLeftAtTheEdge(r *spec.Run, new New) error {
 	d, g := newDiary(r), newGate(r)
 	o := d.options()
 	o.OnMessage = g.guard(o.OnMessage)
-	s, err := serve(r, new, o)
-	if err != nil {
-		return err
-	}
-	holder, err := dial(r, s.addr)
+	s, holder, err := serveOne(r, new, o)
 	if err != nil {
 		return err
 	}
@@ -95,11 +91,7 @@ func theEndIsSeen(r *spec.Run, new New) error {
 	d, g := newDiary(r), newGate(r)
 	o := d.options()
 	o.OnMessage = g.guard(o.OnMessage)
-	s, err := serve(r, new, o)
-	if err != nil {
-		return err
-	}
-	holder, err := dial(r, s.addr)
+	s, holder, err := serveOne(r, new, o)
 	if err != nil {
 		return err
 	}
@@ -167,11 +159,7 @@ func firehoseDoesNotStarve(r *spec.Run, new New) error {
 			a.Load().Write(full)
 		}
 	}}
-	s, err := serve(r, new, o)
-	if err != nil {
-		return err
-	}
-	small, err := dial(r, s.addr)
+	s, small, err := serveOne(r, new, o)
 	if err != nil {
 		return err
 	}

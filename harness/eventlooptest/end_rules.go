@@ -395,11 +395,7 @@ func halfCloseGetsItsReplies(r *spec.Run, new New) error {
 		d.message(c, msg)
 		c.Send(reply)
 	}
-	s, err := serve(r, new, o)
-	if err != nil {
-		return err
-	}
-	c, err := dial(r, s.addr)
+	_, c, err := serveOne(r, new, o)
 	if err != nil {
 		return err
 	}

@@ -137,11 +137,7 @@ func appendsStayApart(r *spec.Run, new New) error {
 		msg = append(msg, "!!!!!!!!"...)
 		msg[len(msg)-1] = '?'
 	}
-	s, err := serve(r, new, o)
-	if err != nil {
-		return err
-	}
-	c, err := dial(r, s.addr)
+	_, c, err := serveOne(r, new, o)
 	if err != nil {
 		return err
 	}
@@ -244,11 +240,7 @@ func oversizedFrameIsRefused(r *spec.Run, new New) error {
 	d := newDiary(r)
 	o := d.options()
 	o.MaxMessage = limit
-	s, err := serve(r, new, o)
-	if err != nil {
-		return err
-	}
-	bystander, err := dial(r, s.addr)
+	s, bystander, err := serveOne(r, new, o)
 	if err != nil {
 		return err
 	}
@@ -350,11 +342,7 @@ func onDataKeepsTheRest(r *spec.Run, new New) error {
 		d.message(c, data)
 		return lines
 	}
-	s, err := serve(r, new, o)
-	if err != nil {
-		return err
-	}
-	c, err := dial(r, s.addr)
+	s, c, err := serveOne(r, new, o)
 	if err != nil {
 		return err
 	}

@@ -292,11 +292,7 @@ func oneWakeUpForABatch(r *spec.Run, new New) error {
 	d := newDiary(r)
 	o := d.options()
 	o.MaxQueued = 4 * unread
-	s, err := serve(r, new, o)
-	if err != nil {
-		return err
-	}
-	c, err := dial(r, s.addr)
+	s, c, err := serveOne(r, new, o)
 	if err != nil {
 		return err
 	}

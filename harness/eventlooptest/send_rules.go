@@ -122,11 +122,7 @@ func repliesKeepTheirOrder(r *spec.Run, new New) error {
 		note(c.Send(nil))
 		clear(own) // the caller may: Send has copied
 	}}
-	s, err := serve(r, new, o)
-	if err != nil {
-		return err
-	}
-	c, err := dial(r, s.addr)
+	_, c, err := serveOne(r, new, o)
 	if err != nil {
 		return err
 	}
@@ -162,11 +158,7 @@ func sendsLeaveTheMessage(r *spec.Run, new New) error {
 		c.Send([]byte("before it"))
 		c.Send(msg)
 	}}
-	s, err := serve(r, new, o)
-	if err != nil {
-		return err
-	}
-	c, err := dial(r, s.addr)
+	_, c, err := serveOne(r, new, o)
 	if err != nil {
 		return err
 	}

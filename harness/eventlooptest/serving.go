@@ -22,6 +22,16 @@ func serve(r *spec.Run, new New, o Options[Conn]) (*serving, error) {
 	return serveOn(r, new, o, "127.0.0.1:0")
 }
 
+// serveOne is serve, and one client that has connected.
+func serveOne(r *spec.Run, new New, o Options[Conn]) (*serving, *client, error) {
+	s, err := serve(r, new, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := dial(r, s.addr)
+	return s, c, err
+}
+
 func serveOn(r *spec.Run, new New, o Options[Conn], at string) (*serving, error) {
 	l, err := new(o)
 	if err != nil {

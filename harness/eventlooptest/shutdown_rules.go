@@ -218,11 +218,7 @@ func shutdownForces(r *spec.Run, new New) error {
 	o := d.options()
 	o.MaxQueued = 2 * unread
 	o.OnMessage = func(c Conn, msg []byte) { c.Write(make([]byte, unread)) }
-	s, err := serve(r, new, o)
-	if err != nil {
-		return err
-	}
-	c, err := dial(r, s.addr)
+	s, c, err := serveOne(r, new, o)
 	if err != nil {
 		return err
 	}

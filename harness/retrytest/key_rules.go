@@ -118,10 +118,7 @@ func twinsShare(r *spec.Run, l lab) error {
 		return err
 	}
 	r.Step("a call with a key runs; the same comes three times more; then another call, which waits, and the same again")
-	if _, err := a.call("pay", key("k")); err != nil {
-		return err
-	}
-	w, err := m.worked(works, "pay")
+	w, err := m.asks(works, a, "pay", key("k"))
 	if err != nil {
 		return err
 	}
@@ -168,10 +165,7 @@ func refusalsFree(r *spec.Run, l lab) error {
 		return err
 	}
 	r.Step("one runs, one with a key waits, one with a key is refused; the one that waits is too late; the handler refuses some itself, and each has a twin")
-	if _, err := g.call("runs"); err != nil {
-		return err
-	}
-	w, err := m.worked(works, "runs")
+	w, err := m.asks(works, g, "runs")
 	if err != nil {
 		return err
 	}
@@ -297,10 +291,7 @@ func oneKey(r *spec.Run, l lab) error {
 		return err
 	}
 	r.Step("a key, for one request while it runs and when it is done, and for another one")
-	if _, err := g.call("pay 10", key("k")); err != nil {
-		return err
-	}
-	w, err := m.worked(works, "pay 10")
+	w, err := m.asks(works, g, "pay 10", key("k"))
 	if err != nil {
 		return err
 	}

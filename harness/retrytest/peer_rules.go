@@ -137,10 +137,7 @@ func resumeAnswers(r *spec.Run, l lab) error {
 		return err
 	}
 	m.calm = nil
-	if _, err := g.call("q4"); err != nil {
-		return err
-	}
-	w, err := m.worked(works, "q4")
+	w, err := m.asks(works, g, "q4")
 	if err != nil {
 		return err
 	}
@@ -204,10 +201,7 @@ func pushesSurvive(r *spec.Run, l lab) error {
 		return nil
 	}
 	r.Step("a call subscribes; five pushes, of which two are acknowledged; the connection is lost; the client has seen three; two more pushes")
-	if _, err := g.call("subscribe"); err != nil {
-		return err
-	}
-	w, err := m.worked(works, "subscribe")
+	w, err := m.asks(works, g, "subscribe")
 	if err != nil {
 		return err
 	}
@@ -268,10 +262,7 @@ func pushesFit(r *spec.Run, l lab) error {
 		return err
 	}
 	r.Step("a push that does not fit into MaxMessage, 1 MiB; then 200 pushes of 60 KiB to a client that reads nothing before the last one")
-	if _, err := g.call("subscribe"); err != nil {
-		return err
-	}
-	w, err := m.worked(works, "subscribe")
+	w, err := m.asks(works, g, "subscribe")
 	if err != nil {
 		return err
 	}
@@ -324,10 +315,7 @@ func newestCounts(r *spec.Run, l lab) error {
 		return err
 	}
 	r.Step("a call runs; the session is resumed from another connection while the old one is open")
-	if _, err := old.call("q"); err != nil {
-		return err
-	}
-	w, err := m.worked(works, "q")
+	w, err := m.asks(works, old, "q")
 	if err != nil {
 		return err
 	}
@@ -412,10 +400,7 @@ func sessionsForgotten(r *spec.Run, l lab) error {
 		return err
 	}
 	r.Step("SessionPushes 5: five, which are acknowledged; five that are not; then a sixth of these")
-	if _, err := g.call("subscribe"); err != nil {
-		return err
-	}
-	w, err := m.worked(works, "subscribe")
+	w, err := m.asks(works, g, "subscribe")
 	if err != nil {
 		return err
 	}

@@ -245,6 +245,14 @@ func (g *guest) ended(why string) error {
 	}
 }
 
+// asks sends a call of g's and waits for it to come to the handler.
+func (m *room) asks(works chan work, g *guest, body string, more ...func(*frame)) (work, error) {
+	if _, err := g.call(body, more...); err != nil {
+		return work{}, err
+	}
+	return m.worked(works, body)
+}
+
 // worked waits for a call to come to the handler.
 func (m *room) worked(works chan work, body string) (work, error) {
 	w, err := spec.Wait(m.r, fmt.Sprintf("the handler to get %q", body), works)

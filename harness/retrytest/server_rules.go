@@ -250,10 +250,7 @@ func deadlineReaches(r *spec.Run, l lab) error {
 	}
 	r.Step("a call with 30 s left, one without a bound, one with 50 ms")
 	before := time.Now()
-	if _, err := g.call("long", left(30_000)); err != nil {
-		return err
-	}
-	w, err := m.worked(works, "long")
+	w, err := m.asks(works, g, "long", left(30_000))
 	if err != nil {
 		return err
 	}
