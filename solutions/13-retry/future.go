@@ -160,7 +160,6 @@ func (f *Future) Cancel() {
 // callback may ask for one more.
 func (f *Future) resolve() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.done = true
 	if f.end != nil {
 		close(f.end)
@@ -175,6 +174,7 @@ func (f *Future) resolve() {
 		f.mu.Lock()
 	}
 	f.told = true
+	f.mu.Unlock()
 }
 
 func (c callback) call(body []byte, err error) {
