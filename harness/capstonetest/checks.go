@@ -239,7 +239,7 @@ func slowClientsStallNobody(r *spec.Run, p Program) error {
 			return err
 		}
 	}
-	_, err = flood(s, "x", func(d stats) bool { return d.dropped() > 500 })
+	_, err = flood(s, "x", func(d stats) bool { return d.dropped() > 500 && d.Messages >= 4000 }) // all of it
 	return err
 }
 
