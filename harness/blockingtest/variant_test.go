@@ -16,7 +16,7 @@ import (
 // the code below says what each does.
 type fault string
 
-// small is no fault: a buffer of 16 bytes is slow, and right.
+// small is no fault: a buffer of 128 bytes is slow, and right.
 const small fault = "a small buffer"
 
 // variant is a right server in another style than the solution's: contexts in
@@ -182,7 +182,7 @@ func (c *variantConn) echo() {
 	case "shares a buffer":
 		buf = c.v.shared
 	case small:
-		buf = buf[:16]
+		buf = buf[:128]
 	}
 	for first := true; ; first = false {
 		c.beforeRead(first)
