@@ -68,6 +68,7 @@ type actReport struct {
 	P50         int64   `json:"p50_us"`
 	P99         int64   `json:"p99_us"`
 	P999        int64   `json:"p999_us"`
+	Hiccups     int64   `json:"hiccups_p99_us"` // how late the machine woke a thread that only slept: P99 of the same time
 
 	CPUPerMillion float64 `json:"cpu_s_per_million"`       // the server's CPU seconds for a million messages
 	SwarmCPU      float64 `json:"swarm_cpu_s_per_million"` // the swarm's
@@ -87,6 +88,7 @@ func (m *demoMeter) play(ctx context.Context, a act) (actReport, error) {
 		return actReport{}, err
 	}
 	began, ramp := time.Now(), time.Duration(0)
+	var beside *meter.Hiccups // of the measured load
 	r, err := load.Spawn(ctx, a.load, load.Hooks{
 		Connected: func() {
 			ramp = time.Since(began)
@@ -95,10 +97,20 @@ func (m *demoMeter) play(ctx context.Context, a act) (actReport, error) {
 				m.heapIdle = liveHeap(ctx, m.admin)
 			}
 		},
-		Window:   func() { m.sample(&m.begin) },
-		Done:     func() { m.sample(&m.end) },
+		Window: func() {
+			m.sample(&m.begin)
+			beside = meter.WatchHiccups()
+		},
+		Done: func() {
+			m.sample(&m.end)
+			beside.Stop()
+		},
 		Snapshot: m.snapshot,
 	})
+	var late int64
+	if beside != nil {
+		late = beside.Stop().ValueAtQuantile(99) // again, where the load was stopped
+	}
 	if err := errors.Join(err, m.err); err != nil {
 		return actReport{}, fmt.Errorf("%s: %w", a.Name, err)
 	}
@@ -108,7 +120,7 @@ func (m *demoMeter) play(ctx context.Context, a act) (actReport, error) {
 	}
 	d, million := m.begin.Until(m.end), max(1, float64(n))/1e6
 	return actReport{Name: a.Name, Does: a.does, Connections: r.Connected, Ramp: ramp.Seconds(), Seconds: r.Window.Seconds(),
-		Messages: n, PerSecond: perSecond, P50: r.P50, P99: r.P99, P999: r.P999,
+		Messages: n, PerSecond: perSecond, P50: r.P50, P99: r.P99, P999: r.P999, Hiccups: late,
 		CPUPerMillion: d.CPU().Seconds() / million, SwarmCPU: r.CPU.Seconds() / million, CoresBusy: d.Cores(), RSS: m.end.RSS,
 		Gaps: r.Gaps, Faults: r.Faults, latency: r.Latency}, nil
 }

@@ -80,6 +80,7 @@ func (r *demoReport) table(x report.Text) report.Table {
 	row("latency p50", "", func(a actReport) string { return millis(a.P50) })
 	row("latency p99", "below 10 ms", func(a actReport) string { return millis(a.P99) })
 	row("latency p99.9", "", func(a actReport) string { return millis(a.P999) })
+	row("a sleeper's delay p99", "", func(a actReport) string { return millis(a.Hiccups) })
 	row("server CPU per million", "4 s", func(a actReport) string { return fmt.Sprintf("%.2f s", a.CPUPerMillion) })
 	row("swarm CPU per million", "", func(a actReport) string { return fmt.Sprintf("%.2f s", a.SwarmCPU) })
 	row("server, cores busy", "4 of 8", func(a actReport) string { return fmt.Sprintf("%.2f of %d", a.CoresBusy, r.Cores) })
@@ -101,7 +102,7 @@ func (r *demoReport) notes() []string {
 			megabytes(r.IdleRSS), r.PerConn, r.HeapConn),
 		fmt.Sprintf("Swarm and server share %d cores; the article's million has 8 for itself, half busy,\nwhich is 4 CPU seconds per million: compare those. One descriptor table holds %s\nfiles here; where that is too few, both use several (docs/ARCHITECTURE.md).",
 			r.Cores, number(float64(r.Limit))),
-		fmt.Sprintf("The latency of 1 and 3 is the queue that the swarm keeps full: in 1, %s in\nflight at %s/s are %.0f ms each. The latency of 2 is what a client would see.",
+		fmt.Sprintf("The latency of 1 and 3 is the queue that the swarm keeps full: in 1, %s in\nflight at %s/s are %.0f ms each. The latency of 2 is what a client would see. The\nsleeper is a thread beside them that asks for nothing but to be woken: as late as\nthat is the machine, whatever the server does.",
 			number(float64(first.Connections)), number(float64(int(first.PerSecond))), float64(first.Connections)/max(1, first.PerSecond)*1000),
 	}
 	for _, a := range r.Acts {
