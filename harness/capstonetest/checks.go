@@ -308,18 +308,36 @@ func dropsTheOldest(r *spec.Run, p Program) error {
 	return s.until(fmt.Sprintf("every message that was dropped to be counted, and no other: %d", missing), func(d stats) bool { return d.Drops.Oldest == int64(missing) })
 }
 
+// dropsTheNewest tries again where there was a hole: on a busy machine the kernel
+// may take some more of what waits, late, and then there is room in between. With
+// four such moments in a row it is the server.
 func dropsTheNewest(r *spec.Run, p Program) error {
+	for try := 1; ; try++ {
+		hole, err := keepsTheFirst(r, p)
+		if err != nil || hole == nil {
+			return err
+		}
+		if try == 4 {
+			return hole
+		}
+		r.Step("%v: once more", hole)
+	}
+}
+
+// keepsTheFirst floods a slow client; hole says what it received first that was not
+// next.
+func keepsTheFirst(r *spec.Run, p Program) (hole, err error) {
 	s, err := start(r, p, "-queue-bytes", "131072", "-slow", "drop-newest")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	slow, err := silent(s, "x")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sent, err := flood(s, "x", func(d stats) bool { return d.Drops.Newest > 200 })
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var dropped int64
 	err = s.until(fmt.Sprintf("%d messages to be counted", sent), func(d stats) bool {
@@ -327,20 +345,26 @@ func dropsTheNewest(r *spec.Run, p Program) error {
 		return d.Messages == int64(sent)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	kept := sent - int(dropped)
 	r.Step("%d messages were sent, %d dropped; now the slow one reads %d", sent, dropped, kept)
+	last := -1
 	for i := range kept {
 		_, got, err := slow.ReadMessage()
 		if err != nil {
-			return spec.Fail(fmt.Sprintf("the slow client to receive the first %d messages: what was there is kept", kept), "after %d: %v", i, err)
+			return nil, spec.Fail(fmt.Sprintf("the slow client to receive the %d messages that were not dropped", kept), "after %d: %v", i, err)
 		}
-		if n := number(got); n != i {
-			return spec.Fail("what was kept to be without a hole", "number %d came in place of %d", n, i)
+		n := number(got)
+		if n <= last {
+			return nil, spec.Fail("a slow client to receive the rest in order", "%d came behind %d", n, last)
 		}
+		if n != i && hole == nil {
+			hole = spec.Fail("what was kept to be without a hole", "number %d came in place of %d", n, i)
+		}
+		last = n
 	}
-	return nil
+	return hole, nil
 }
 
 // lastWordFits ends the server while a client's queue is full of what is kept.
