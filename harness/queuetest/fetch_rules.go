@@ -19,7 +19,7 @@ var fetchRules = []spec.Rule[lab]{
 		Hints: [3]string{
 			"Where does what you send begin, and where does it end?",
 			"At the batch with the offset in it; behind a whole batch, at least one, and then no more than maxBytes.",
-			"locate(offset); walk the headers from there; zerocopy.Send(c, file, position, n, zerocopy.Sendfile)",
+			"locate(offset); walk the headers from there; zerocopy.Send(c, file, position, n, zerocopy.Sendfile), and on where it stopped when it says ErrChanged: the file has only grown",
 		},
 		Check: fetchSends,
 	},
@@ -233,19 +233,85 @@ func fetchPatient(r *spec.Run, l lab) error {
 	if next, err := q.FetchTo(near, 55, 1000); err != nil || next != 55 {
 		return spec.Fail("FetchTo to send nothing and return 55 while the fsync of offset 55 runs", "it returned %d and %s", next, l.name(err))
 	}
-	if next, err := q.FetchTo(near, 50, 1<<20); err != nil || next != 55 {
-		return spec.Fail("FetchTo to end with offset 55 while its fsync runs", "it returned %d and %s", next, l.name(err))
+	for at := int64(50); at < 55; { // it may send fewer than there are
+		next, err := q.FetchTo(near, at, 1<<20)
+		if err != nil || next <= at || next > 55 {
+			return spec.Fail("FetchTo to end with offset 55 while its fsync runs", "from %d on it returned %d and %s", at, next, l.name(err))
+		}
+		at = next
 	}
 	near.Close()
 	<-all
+	return fetchWhileItGrows(r, l)
+}
+
+// fetchWhileItGrows has a consumer on a real connection that reads late, from a
+// file to which others append.
+func fetchWhileItGrows(r *spec.Run, l lab) error {
+	const n, size = 64, 256 << 10 // 16 MiB: more than sockets hold
+	dir, err := folder(r)
+	if err != nil {
+		return err
+	}
+	q, err := l.Open(filepath.Join(dir, "log"), Options{})
+	if err != nil {
+		return spec.Fail("Open to open a log on a real file system", "it returned: %v", err)
+	}
+	r.Cleanup(func() { q.Close(r.Context()) })
+	more := func() error {
+		if _, err := q.Append(r.Context(), nil, make([]byte, size)); err != nil {
+			return spec.Fail("Append to return nil", "it returned %s", l.name(err))
+		}
+		return nil
+	}
+	for range n {
+		if err := more(); err != nil {
+			return err
+		}
+	}
+	near, far, err := tcpPair(r)
+	if err != nil {
+		return err
+	}
+	r.Step("a consumer on a TCP connection fetches 16 MiB and reads them late; meanwhile others append to the file")
+	f := &fetch{far: far, done: make(chan error, 1)}
+	go func() {
+		defer near.CloseWrite()
+		before, err := int64(-1), error(nil)
+		for err == nil && before < f.next && f.next < n {
+			before = f.next
+			f.next, err = q.FetchTo(near, before, 2*n*size)
+		}
+		f.done <- err
+	}()
+	for range 4 {
+		if _, err := io.CopyN(&f.read, far, 3<<20); err != nil {
+			break // records says why
+		}
+		if err := more(); err != nil {
+			return err
+		}
+	}
+	records, err := f.records(r, l)
+	if err != nil {
+		return err
+	}
+	for i, got := range records {
+		if got.Offset != int64(i) || len(got.Value) != size {
+			return spec.Fail(fmt.Sprintf("record %d of %d bytes", i, size), "offset %d of %d bytes came", got.Offset, len(got.Value))
+		}
+	}
+	if int64(len(records)) != f.next {
+		return spec.Fail(fmt.Sprintf("the records to %d, which FetchTo has returned", f.next), "%d came", len(records))
+	}
 	return nil
 }
 
-// fetch is a FetchTo from offset 0 on, of which one byte was read.
+// fetch is a FetchTo from offset 0 on, of which some was read.
 type fetch struct {
 	far  net.Conn
-	one  [1]byte
-	next int64
+	read bytes.Buffer
+	next int64 // when done
 	done chan error
 }
 
@@ -258,31 +324,39 @@ func slowFetch(r *spec.Run, q judged) (*fetch, error) {
 		near.Close()
 		f.done <- err
 	}()
-	return f, r.Call("the first byte to come", func() error { _, err := io.ReadFull(far, f.one[:]); return err })
+	return f, r.Call("the first byte to come", func() error { _, err := io.CopyN(&f.read, far, 1); return err })
 }
 
 // finish reads the rest, and holds that it is the log from offset 0 on.
 func (f *fetch) finish(r *spec.Run, l lab) error {
+	records, err := f.records(r, l)
+	if err != nil {
+		return err
+	}
+	return same(records, "for a consumer that was slow", 0, int(f.next))
+}
+
+// records reads the rest, and returns all.
+func (f *fetch) records(r *spec.Run, l lab) (records []Record, err error) {
 	rest, late := spec.Wait(r, "the rest to come", countBytes(f.far))
 	if late != nil {
-		return late
+		return nil, late
 	}
 	if err := <-f.done; err != nil {
-		return spec.Fail("FetchTo to return nil: what it sends is there until it has ended", "it returned %s", l.name(err))
+		return nil, spec.Fail("FetchTo to return nil: what it sends is there until it has ended, and does not change", "it returned %s", l.name(err))
 	}
-	in := bytes.NewReader(append(f.one[:], rest...))
-	var records []Record
+	f.read.Write(rest)
+	in := bytes.NewReader(f.read.Bytes())
 	for {
 		some, err := l.ReadBatch(in)
 		if err == io.EOF {
-			break
+			return records, nil
 		}
 		if err != nil {
-			return spec.Fail("whole batches", "ReadBatch returned %v", err)
+			return nil, spec.Fail("whole batches", "ReadBatch returned %v", err)
 		}
 		records = append(records, some...)
 	}
-	return same(records, "for a consumer that was slow", 0, int(f.next))
 }
 
 func batchesChecked(r *spec.Run, l lab) error {
@@ -296,8 +370,12 @@ func batchesChecked(r *spec.Run, l lab) error {
 	}
 	near, far := pipe(r)
 	all := countBytes(far)
-	if _, err := q.FetchTo(near, 0, 1<<20); err != nil {
-		return spec.Fail("FetchTo to return nil", "it returned %s", l.name(err))
+	for at := int64(0); at < 2; { // it may send fewer than there are
+		next, err := q.FetchTo(near, at, 1<<20)
+		if err != nil || next <= at {
+			return spec.Fail("FetchTo to send the next batch and return nil", "FetchTo(%d) returned %d and %s", at, next, l.name(err))
+		}
+		at = next
 	}
 	near.Close()
 	good := <-all

@@ -91,7 +91,7 @@ func pendingBounded(r *spec.Run, l lab) error {
 			before := accepted
 			for accepted < before+100 {
 				if err := put(); err != nil {
-					if err != l.Full {
+					if !isErr(err, l.Full) {
 						return spec.Fail("TryAppend to return ErrFull", "it returned %s", l.name(err))
 					}
 					break
@@ -172,7 +172,7 @@ func waitersTurn(r *spec.Run, l lab) error {
 				return spec.Fail("AppendAsync of 1500 bytes to wait: 4000 of 5000 are pending", "it returned %s", l.name(<-calls[n-1]))
 			}
 		}
-		if err := q.TryAppend(nil, []byte("small"), nil); err != l.Full {
+		if err := q.TryAppend(nil, []byte("small"), nil); !isErr(err, l.Full) {
 			return spec.Fail("TryAppend not to pass those who wait: ErrFull", "it returned %s", l.name(err))
 		}
 		cancel()
@@ -275,11 +275,11 @@ func closeFinal(r *spec.Run, l lab) error {
 			if len(c) == 0 {
 				return spec.Fail(what+" to return when the log is closed", "it still waits")
 			}
-			if err := <-c; err != l.Closed {
+			if err := <-c; !isErr(err, l.Closed) {
 				return spec.Fail(what+" to return ErrClosed", "it returned %s", l.name(err))
 			}
 		}
-		if err := q.TryAppend(nil, nil, nil); err != l.Closed {
+		if err := q.TryAppend(nil, nil, nil); !isErr(err, l.Closed) {
 			return spec.Fail("TryAppend to return ErrClosed", "it returned %s", l.name(err))
 		}
 		for _, c := range closes {

@@ -300,10 +300,10 @@ func nonsense(r *spec.Run, l lab) error {
 		return err
 	}
 	big := make([]byte, 1001)
-	if err := q.TryAppend(big, nil, nil); err != l.TooLarge {
+	if err := q.TryAppend(big, nil, nil); !isErr(err, l.TooLarge) {
 		return spec.Fail("TryAppend of 1001 bytes with MaxPending 1000 to return ErrTooLarge", "it returned %s", l.name(err))
 	}
-	if _, err := q.Append(r.Context(), nil, big); err != l.TooLarge {
+	if _, err := q.Append(r.Context(), nil, big); !isErr(err, l.TooLarge) {
 		return spec.Fail("Append of 1001 bytes with MaxPending 1000 to return ErrTooLarge", "it returned %s", l.name(err))
 	}
 	return nil

@@ -213,12 +213,12 @@ func (l lab) name(err error) string {
 		return "ErrRange: " + err.Error()
 	case errors.Is(err, l.Stale):
 		return "ErrStale: " + err.Error()
-	case err == l.Full:
-		return "ErrFull"
-	case err == l.TooLarge:
-		return "ErrTooLarge"
-	case err == l.Closed:
-		return "ErrClosed"
+	case errors.Is(err, l.Full):
+		return "ErrFull: " + err.Error()
+	case errors.Is(err, l.TooLarge):
+		return "ErrTooLarge: " + err.Error()
+	case errors.Is(err, l.Closed):
+		return "ErrClosed: " + err.Error()
 	}
 	return err.Error()
 }

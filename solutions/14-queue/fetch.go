@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"errors"
 	"io"
 	"net"
 
@@ -58,10 +59,21 @@ func (s *segment) span(position, end, atMost int64) (n, next int64, err error) {
 func send(c net.Conn, f File, position, n int64) error {
 	tcp, isTCP := c.(*net.TCPConn)
 	file, isOS := f.(osFile)
-	if isTCP && isOS {
-		_, err := zerocopy.Send(tcp, file.File, position, n, zerocopy.Sendfile)
+	if !isTCP || !isOS {
+		_, err := io.Copy(c, io.NewSectionReader(f, position, n))
 		return err
 	}
-	_, err := io.Copy(c, io.NewSectionReader(f, position, n))
-	return err
+	for n > 0 {
+		sent, err := zerocopy.Send(tcp, file.File, position, n, zerocopy.Sendfile)
+		position, n = position+sent, n-sent
+		if !errors.Is(err, zerocopy.ErrChanged) {
+			return err
+		}
+		// Somebody has appended meanwhile. What is there never changes in a log, so
+		// what was sent counts; unless it is not there any more.
+		if size, failed := file.Size(); failed != nil || size < position+n {
+			return err
+		}
+	}
+	return nil
 }
