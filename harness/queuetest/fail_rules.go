@@ -3,6 +3,7 @@ package queuetest
 import (
 	"fmt"
 	"sync"
+	"testing/synctest"
 
 	"github.com/asynclab/asynclab/harness/spec"
 )
@@ -255,7 +256,48 @@ func failedSync(r *spec.Run, l lab) error {
 	if _, next := again.Bounds(); next < 3 {
 		return spec.Fail("records 0 to 2, which were acknowledged", "the log ends with %d", next)
 	}
-	return nil
+	return toldInLine(r, l)
+}
+
+// toldInLine has two wait for room when an fsync fails.
+func toldInLine(r *spec.Run, l lab) error {
+	return r.Bubble(func(r *spec.Run) error {
+		d := newDisk()
+		q, err := open(r, l, d, Options{MaxPending: 5000, MaxBatch: 1100})
+		if err != nil {
+			return err
+		}
+		fails := make(chan struct{})
+		d.change(func(o op) error {
+			if logSyncs(o) {
+				<-fails
+				return errIO
+			}
+			return nil
+		}, nil)
+		r.Step("MaxPending 5000, 4 records of 1000 are pending, two of 1500 wait for room; the fsync fails")
+		for i := range 4 {
+			if err := q.TryAppend(nil, kilo(i), nil); err != nil {
+				return spec.Fail("TryAppend to return nil", "it returned %s", l.name(err))
+			}
+		}
+		var waiting []<-chan error
+		for range 2 {
+			waiting = append(waiting, r.Go(func() error { _, err := q.Append(r.Context(), nil, make([]byte, 1500)); return err }))
+		}
+		synctest.Wait()
+		close(fails)
+		synctest.Wait()
+		for _, w := range waiting {
+			if len(w) == 0 {
+				return spec.Fail("who waits for room to be told of a failed fsync", "they wait, and nothing will come")
+			}
+			if err := <-w; !isErr(err, l.Failed) {
+				return spec.Fail("ErrFailed for who waits for room", "Append returned %s", l.name(err))
+			}
+		}
+		return nil
+	})
 }
 
 // forget has what was not synced of a file count as synced, and not be there

@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"bytes"
 	"fmt"
 	"path"
 	"slices"
@@ -213,6 +214,38 @@ func damage(r *spec.Run, l lab) error {
 	if err := refused(r, l, d, file, twice, from, "the second batch stands in the place of the third as well"); err != nil {
 		return err
 	}
+	return atABorder(r, l)
+}
+
+// atABorder has the whole batch begin where a search in pieces of some power of two
+// goes from one to the next.
+func atABorder(r *spec.Run, l lab) error {
+	r.Step("a batch of 1 MiB has changed; the whole one behind it begins 4 bytes after 1 MiB, 8 before it, 20, 32 and 44")
+	overhead := int64(200) // at first a guess
+	for _, off := range []int64{4, 4, -8, -20, -32, -44} {
+		d := newDisk()
+		q, err := open(r, l, d, Options{})
+		if err != nil {
+			return err
+		}
+		size := 1<<20 + off - overhead
+		for _, value := range [][]byte{bytes.Repeat([]byte("x"), int(size)), []byte("whole")} {
+			if _, err := q.Append(r.Context(), nil, value); err != nil {
+				return spec.Fail("Append to return nil", "it returned %s", l.name(err))
+			}
+		}
+		if err := closed(r, l, q); err != nil {
+			return err
+		}
+		file := d.segments()[0]
+		ends := slices.DeleteFunc(d.bounds(file), func(n int64) bool { return n < size })
+		overhead = ends[0] - size
+		bad := d.content(file)
+		bad[size/2] ^= 1
+		if err := refused(r, l, d, file, bad, 0, fmt.Sprintf("a byte of the first batch has changed, and a whole one begins at byte %d", ends[0])); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -226,7 +259,7 @@ func refused(r *spec.Run, l lab, d *disk, file string, bad []byte, position int6
 		all, err := everything(q, 0)
 		end(q, hurt)
 		if err == nil {
-			return spec.Fail("Open to refuse a damaged log: "+what, "it opened, and %d of 6 records can be read", len(all))
+			return spec.Fail("Open to refuse a damaged log: "+what, "it opened, and %d records can be read", len(all))
 		}
 		return spec.Fail("Open to refuse a damaged log: "+what, "it opened, and Read returned %s", l.name(err))
 	}

@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -118,7 +119,47 @@ func ackedDurable(r *spec.Run, l lab) error {
 		}
 		end(again, c.disk)
 	}
-	return nil
+	return othersAnswer(r, l)
+}
+
+// othersAnswer has an Append give up before it is told, and another one come after
+// it: that one must wait for its own fsync.
+func othersAnswer(r *spec.Run, l lab) error {
+	return r.Bubble(func(r *spec.Run) error {
+		d := newDisk()
+		q, err := open(r, l, d, Options{})
+		if err != nil {
+			return err
+		}
+		syncs := make(chan struct{}) // each lets one go on
+		d.change(func(o op) error {
+			if logSyncs(o) {
+				<-syncs
+			}
+			return nil
+		}, nil)
+		r.Step("the ctx of an Append ends while its fsync runs; that ends, and the next Append's runs")
+		ctx, cancel := context.WithCancel(r.Context())
+		first := r.Go(func() error { _, err := q.Append(ctx, key(0), value(0)); return err })
+		synctest.Wait()
+		cancel()
+		if err := <-first; !isErr(err, context.Canceled) {
+			return spec.Fail("Append to return ctx's error when it ends", "it returned %s", l.name(err))
+		}
+		syncs <- struct{}{}
+		synctest.Wait()
+		var offset int64
+		second := r.Go(func() (err error) { offset, err = q.Append(r.Context(), key(1), value(1)); return err })
+		synctest.Wait()
+		if len(second) > 0 {
+			return spec.Fail("Append to wait for its own fsync", "it has returned offset %d and %s, as if it were the one before it", offset, l.name(<-second))
+		}
+		close(syncs)
+		if err := <-second; err != nil || offset != 1 {
+			return spec.Fail("Append to return 1 and nil", "it returned %d and %s", offset, l.name(err))
+		}
+		return nil
+	})
 }
 
 func oneSync(r *spec.Run, l lab) error {

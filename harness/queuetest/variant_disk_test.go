@@ -518,6 +518,9 @@ func (v *variant) broken(f *vfile, p []byte, last bool, why string) error {
 	behind := int64(-1) // where something whole is
 	for i := at + 1; i+vheader <= int64(len(p)); i++ {
 		where := i
+		if v.is("looks behind damage in pieces") && (i-at-1)>>20 != (i-at-1+vheader-1)>>20 {
+			continue
+		}
 		if v.is("takes a batch in a value for one of its own") {
 			where = -1
 		}

@@ -417,6 +417,9 @@ func (g *vgroup) fail(l *vlease, at time.Time, timeout bool) {
 			wait = g.o.Backoff
 		}
 	}
+	if g.v.is("Backoff overflows") {
+		wait = g.o.Backoff << (l.attempt - 1)
+	}
 	if !g.v.is("Backoff has no bound") {
 		wait = min(wait, g.o.MaxBackoff)
 	}

@@ -39,6 +39,7 @@ type variant struct {
 	closing bool
 	n       Stats
 	groups  map[string]*vgroup
+	spare   chan answer // of one fault
 	floors  map[string]int64
 	held    []vrecord // acknowledged and not written: only a fault has these
 }
@@ -117,12 +118,17 @@ func newVariant(f fault, dir string, o Options) (*variant, error) {
 
 func (v *variant) is(name string) bool { return v.fault.is(name) }
 
+// answer is what an Append waits for.
+type answer struct {
+	offset int64
+	err    error
+}
+
 func (v *variant) Append(ctx context.Context, key, value []byte) (int64, error) {
-	type answer struct {
-		offset int64
-		err    error
-	}
 	c := make(chan answer, 1)
+	if v.spare != nil {
+		c, v.spare = v.spare, nil
+	}
 	if err := v.AppendAsync(ctx, key, value, func(o int64, err error) { c <- answer{o, err} }); err != nil {
 		return -1, err
 	}
@@ -130,6 +136,9 @@ func (v *variant) Append(ctx context.Context, key, value []byte) (int64, error) 
 	case a := <-c:
 		return a.offset, a.err
 	case <-ctx.Done():
+		if v.is("a slot is used again before it was used") {
+			v.spare = c
+		}
 		return -1, ctx.Err()
 	}
 }
@@ -310,10 +319,12 @@ func (v *variant) one() {
 			v.queue = nil
 			defer func() { v.mu.Unlock(); tell(left, -1, err); v.mu.Lock() }()
 		}
-		for _, w := range v.line {
-			w.ready <- err
+		if !v.is("who waits for room is not told of a failed fsync") {
+			for _, w := range v.line {
+				w.ready <- err
+			}
+			v.line = nil
 		}
-		v.line = nil
 	}
 	if early {
 		return
@@ -472,6 +483,7 @@ func (v *variant) FetchTo(c net.Conn, offset int64, most int) (int64, error) {
 		}
 		n, next = n+b.size, b.base+int64(b.count)
 	}
+	tail := v.last().next
 	if v.is("the lock is held while it sends") {
 		defer v.mu.Unlock()
 	} else {
@@ -484,6 +496,11 @@ func (v *variant) FetchTo(c net.Conn, offset int64, most int) (int64, error) {
 		}
 		if v.is("fetches what it has encoded anew") && sent == 0 {
 			p[16]++
+		}
+		if v.is("a file that grows has changed") {
+			if _, now := v.Bounds(); now != tail {
+				return offset, errors.New("variant: the file changed")
+			}
 		}
 		sent += int64(len(p))
 		if _, err := c.Write(p); err != nil && !v.is("a consumer that is gone is none of its business") {

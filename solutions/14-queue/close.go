@@ -3,8 +3,9 @@ package queue
 import "context"
 
 // Close accepts nothing any more, has all that was accepted brought onto the
-// disk and acknowledged, and ends the log and its groups. Calls that wait
-// return ErrClosed. The error is why the log has failed before, if it has.
+// disk and acknowledged, without waiting for MaxDelay, and ends the log and its
+// groups. Calls that wait return ErrClosed. The error is why the log has failed
+// before, if it has.
 //
 // When ctx ends first, those whose records are not being written are told
 // ErrClosed, and Close returns ctx's error without waiting for the disk. Close
