@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -391,8 +392,44 @@ func acksDurable(r *spec.Run, l lab) error {
 		if c := g.Stats().Committed; c != 13 {
 			return spec.Fail("offset 13 to be committed: the second Ack has returned nil", "Stats says %d", c)
 		}
-		return nil
+		return refusedAsItIs(r, l)
 	})
+}
+
+// refusedAsItIs damages a group's file, and leaves a torn tail in the log: where
+// Open refuses the one, it has not cut the other.
+func refusedAsItIs(r *spec.Run, l lab) error {
+	d := newDisk()
+	q, err := open(r, l, d, Options{})
+	if err != nil {
+		return err
+	}
+	if err := fill(r, l, q, 0, 3); err != nil {
+		return err
+	}
+	if _, err := q.Group("g", GroupOptions{}); err != nil {
+		return spec.Fail("Group to be made", "it returned %s", l.name(err))
+	}
+	if err := closed(r, l, q); err != nil {
+		return err
+	}
+	log := d.segments()[0]
+	torn := append(d.content(log), "torn"...)
+	r.Step("the log has a torn tail, and a file beside it is damaged, one after the other")
+	for _, file := range d.paths(func(p string) bool { return p != log }) {
+		hurt := d.after(process)
+		hurt.put(log, torn)
+		hurt.put(file, []byte("garbage"))
+		q, err := l.Open(logDir, Options{FS: hurt})
+		if err == nil { // it need not be read before Group
+			end(q, hurt)
+			continue
+		}
+		if !slices.Equal(hurt.content(log), torn) {
+			return spec.Fail("Open to change nothing of a log that it refuses", "%s is damaged, and %s has %d bytes now, of %d", file, log, len(hurt.content(log)), len(torn))
+		}
+	}
+	return nil
 }
 
 // duringAck holds that a crash in the midst of an Ack leaves the group as it was

@@ -141,6 +141,7 @@ var mutants = []spec.Mutant[lab]{
 	{Name: "takes any name", Rule: "GroupDeliversAll", Says: `Group to refuse the name "", which is no name of a file`},
 	{Name: "a group does not see new records", Rule: "GroupDeliversAll", Says: `a Receive that waits to get records as they come`},
 	{Name: "two consumers get one record", Rule: "OneConsumerAtATime", Says: `every record to one consumer`},
+	{Name: "the tail is cut before the groups are read", Rule: "AcksAreDurable", Says: `Open to change nothing of a log that it refuses`},
 	{Name: "what is done is in memory", Rule: "AcksAreDurable", Says: `offset \d+ to be committed, when the power goes: what was not synced is `},
 	{Name: "the group's file is written over", Rule: "AcksAreDurable", Says: `Open to open the log after a crash in the midst of an Ack`},
 	{Name: "the group's file is not synced", Rule: "AcksAreDurable", Says: `Open to open the log after a crash in the midst of an Ack`},

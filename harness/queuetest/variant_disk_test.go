@@ -439,6 +439,11 @@ func (v *variant) recover() error {
 		}
 		v.files = append(v.files, &vfile{path: v.name(0), file: file})
 	}
+	if !v.is("the tail is cut before the groups are read") {
+		if err := v.loadFloors(); err != nil {
+			return err
+		}
+	}
 	for i, f := range v.files {
 		last := i == len(v.files)-1
 		if !last {
@@ -459,8 +464,10 @@ func (v *variant) recover() error {
 			return &vcorrupt{f.path, f.size, "the next file is another one's"}
 		}
 	}
-	if err := v.loadFloors(); err != nil {
-		return err
+	if v.is("the tail is cut before the groups are read") {
+		if err := v.loadFloors(); err != nil {
+			return err
+		}
 	}
 	if !v.is("believes what the kernel remembers") && !v.is("never syncs") {
 		if err := v.last().file.Sync(); err != nil {

@@ -193,7 +193,7 @@ func (l *Log) loadFloors() error {
 			return err
 		}
 	}
-	return nil
+	return l.opt.FS.SyncDir(dir) // who has renamed one may have been killed before
 }
 
 func readFile(fs FS, path string) ([]byte, error) {

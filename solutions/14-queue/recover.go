@@ -18,6 +18,9 @@ func (l *Log) recover() error {
 	if err := fs.SyncDir(filepath.Dir(l.dir)); err != nil {
 		return err
 	}
+	if err := l.loadFloors(); err != nil { // first, for a log that is refused is not changed
+		return err
+	}
 	names, err := fs.List(l.dir)
 	if err != nil {
 		return err
@@ -40,9 +43,6 @@ func (l *Log) recover() error {
 		}
 	}
 	if err := l.recoverActive(l.active()); err != nil {
-		return err
-	}
-	if err := l.loadFloors(); err != nil {
 		return err
 	}
 	// What was read may have been in the kernel's memory only: the process
