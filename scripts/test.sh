@@ -40,15 +40,6 @@ part 'staticcheck' go tool staticcheck ./...
 # so that it does not run alone at the end; most of it waits, so four at a time are
 # not too many for two cores. go vet has been.
 long='./solutions/capstone ./harness/capstonetest ./harness/zerocopytest ./harness/eventlooptest ./harness/reactortest'
-export ASYNCLAB_MISSES=$(mktemp)
-tell_misses() {
-  if [ -s "$ASYNCLAB_MISSES" ]; then
-    printf '\nmissed once, and refused in every other run; mend these rules:\n'
-    cat "$ASYNCLAB_MISSES"
-  fi
-  rm -f "$ASYNCLAB_MISSES"
-}
-trap tell_misses EXIT
 part 'harness: the judges, their mutants, the command line, the laws; solutions keep every rule' \
   go test $race -vet=off -p 4 $long ./harness/... ./solutions/...
 printf '\nall passed in %s s\n' "$SECONDS"

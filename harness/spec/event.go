@@ -59,7 +59,6 @@ type Event struct {
 	// of a mutant
 	Mutant  string `json:"mutant,omitempty"`
 	Article bool   `json:"article,omitempty"`
-	Missed  int    `json:"missed,omitempty"` // runs in which its rule accepted it
 }
 
 var emitMu sync.Mutex

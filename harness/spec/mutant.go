@@ -84,9 +84,9 @@ func (s Suite[N]) Refuses(t *testing.T, mutants []Mutant[N]) {
 				t.Parallel()
 			}
 			began := time.Now()
-			refusal, missed, ok := refuse(m.Says, func(nth int) string { return runMutant(t, nth) })
+			refusal, ok := refuse(m.Says, func(nth int) string { return runMutant(t, nth) })
 			emit(Event{Kind: EventMutant, Lab: s.Lab, Name: m.Rule, Mutant: m.Name, Article: m.Article,
-				Why: m.Why, OK: ok, Missed: missed, Happened: refusal, Millis: time.Since(began).Milliseconds()})
+				Why: m.Why, OK: ok, Happened: refusal, Millis: time.Since(began).Milliseconds()})
 			switch {
 			case refusal == "":
 				t.Errorf("%s accepted this mutant", m.Rule)
@@ -94,9 +94,6 @@ func (s Suite[N]) Refuses(t *testing.T, mutants []Mutant[N]) {
 				t.Errorf("%s refused it for another reason than %q:\n%s", m.Rule, m.Says, refusal)
 			default:
 				t.Logf("refused by %s: %s", m.Rule, firstLine(refusal))
-				if missed > 0 {
-					tellMiss(t, s.Lab, m.Rule, m.Name)
-				}
 			}
 		})
 	}
@@ -125,56 +122,22 @@ func (s Suite[N]) autopsiesHold(mutants []Mutant[N]) error {
 
 // tries is how often a mutant may be refused for another right reason. Where
 // two goroutines race, a rule sees now one consequence of a fault, now another;
-// the reason named must come in one of the runs.
+// the reason named must come in one of the runs, and a refusal in every one.
 const tries = 4
 
-// mayMiss is how many of these runs may accept the mutant: on a busy machine,
-// goroutines that must meet for a fault to show may not meet. All the others
-// must refuse it, and a miss is told, since its rule should arrange the meeting
-// and not hope for it.
-const mayMiss = 1
-
-// refuse runs a mutant until what its rule says matches; once it was missed, as
-// often as it may. It returns the last refusal, "" for a mutant that was missed
-// too often, and how often it was.
-func refuse(says string, run func(nth int) string) (refusal string, missed int, ok bool) {
+// refuse runs a mutant until what its rule says matches. It returns the last
+// refusal, "" as soon as one run accepts the mutant.
+func refuse(says string, run func(nth int) string) (refusal string, ok bool) {
 	reason := regexp.MustCompile(says)
 	for nth := range tries {
-		said := run(nth + 1)
-		if said == "" {
-			if missed++; missed > mayMiss {
-				return "", missed, false
-			}
-			continue
+		if refusal = run(nth + 1); refusal == "" {
+			return "", false
 		}
-		refusal = said
-		if ok = ok || reason.MatchString(said); ok && missed == 0 {
-			return refusal, 0, true
+		if reason.MatchString(refusal) {
+			return refusal, true
 		}
 	}
-	return refusal, missed, ok
-}
-
-// Misses names the environment variable with the path of a file; what a rule
-// missed once is appended to it, a line each. Without it only go test -v tells.
-const Misses = "ASYNCLAB_MISSES"
-
-// tellMiss says that a mutant was accepted in one run, and refused in the others.
-func tellMiss(t *testing.T, lab, rule, mutant string) {
-	line := fmt.Sprintf("lab %s: %s missed %q in one run of %d", lab, rule, mutant, tries)
-	t.Log(line)
-	path := os.Getenv(Misses)
-	if path == "" {
-		return
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err == nil {
-		_, err = fmt.Fprintln(f, line)
-		f.Close()
-	}
-	if err != nil {
-		t.Error(err)
-	}
+	return refusal, false
 }
 
 // Accepts holds that a right implementation keeps every rule.
