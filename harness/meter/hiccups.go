@@ -34,22 +34,23 @@ func (h *Hiccups) watch() {
 	runtime.LockOSThread() // Go's own timers and queues are not asked
 	defer runtime.UnlockOSThread()
 	for {
-		select {
-		case <-h.stop:
-			return
-		default:
-		}
 		began := time.Now()
 		ts := unix.NsecToTimespec(nap.Nanoseconds())
 		unix.Nanosleep(&ts, nil) // a signal that ends it early is not late
 		late := max(0, time.Since(began)-nap)
 		// Who sleeps through 20 ms would have seen ten hiccups: 18 ms, 16 ms, ...
 		h.late.RecordCorrectedValue(late.Microseconds(), nap.Microseconds())
+		select {
+		case <-h.stop:
+			return
+		default:
+		}
 	}
 }
 
-// Stop ends the watch and returns what it has seen, in microseconds. It may be
-// called again, from any goroutine, and returns the same.
+// Stop ends the watch and returns what it has seen, one nap at least, in
+// microseconds; it waits for the nap that is under way. It may be called again,
+// from any goroutine, and returns the same.
 func (h *Hiccups) Stop() *hdrhistogram.Histogram {
 	h.once.Do(func() { close(h.stop) })
 	<-h.ended
