@@ -451,8 +451,12 @@ func (d *disk) after(l loss) *disk {
 			if old := d.now[p]; !n.dir {
 				n.synced, n.pending = slices.Clone(old.synced), slices.Clone(old.pending)
 			}
-			if d.saved[p] != d.now[p] {
+			switch old := d.saved[p]; {
+			case old == d.now[p]:
+			case old == nil:
 				delete(out.saved, p)
+			default: // a rename put another file there, and its directory was not synced
+				out.saved[p] = &inode{dir: old.dir, data: slices.Clone(old.synced), synced: slices.Clone(old.synced)}
 			}
 		}
 	}

@@ -74,12 +74,8 @@ func shortWrites(r *spec.Run, l lab) error {
 
 func fullDisk(r *spec.Run, l lab) error {
 	for _, taken := range []int{0, 1, 20, 41, 60} {
-		d := newDisk()
-		q, err := open(r, l, d, Options{})
+		d, q, err := filled(r, l, Options{}, 3)
 		if err != nil {
-			return err
-		}
-		if err := fill(r, l, q, 0, 3); err != nil {
 			return err
 		}
 		r.Step("3 records; of the next batch the disk takes %d bytes, then it is full", taken)
@@ -180,12 +176,8 @@ func failedCut(r *spec.Run, l lab) error {
 }
 
 func failedSync(r *spec.Run, l lab) error {
-	d := newDisk()
-	q, err := open(r, l, d, Options{})
+	d, q, err := filled(r, l, Options{}, 3)
 	if err != nil {
-		return err
-	}
-	if err := fill(r, l, q, 0, 3); err != nil {
 		return err
 	}
 	r.Step("3 records; then an fsync fails, as it does on Linux: the pages count as written, and are not; a record is queued meanwhile")
@@ -267,10 +259,9 @@ func toldInLine(r *spec.Run, l lab) error {
 		if err != nil {
 			return err
 		}
-		fails := make(chan struct{})
+		g := newGate(r, logSyncs)
 		d.change(func(o op) error {
-			if logSyncs(o) {
-				<-fails
+			if g.before(o); logSyncs(o) {
 				return errIO
 			}
 			return nil
@@ -286,7 +277,7 @@ func toldInLine(r *spec.Run, l lab) error {
 			waiting = append(waiting, r.Go(func() error { _, err := q.Append(r.Context(), nil, make([]byte, 1500)); return err }))
 		}
 		synctest.Wait()
-		close(fails)
+		g.open()
 		synctest.Wait()
 		for _, w := range waiting {
 			if len(w) == 0 {

@@ -194,12 +194,8 @@ func fetchOnce(r *spec.Run, l lab, q judged, files []byte, at, n int64, most int
 }
 
 func fetchPatient(r *spec.Run, l lab) error {
-	d := newDisk()
-	q, err := open(r, l, d, Options{})
+	d, q, err := filled(r, l, Options{}, 5)
 	if err != nil {
-		return err
-	}
-	if err := fill(r, l, q, 0, 5); err != nil {
 		return err
 	}
 	r.Step("a consumer fetches and does not read; 50 records come")
@@ -360,12 +356,8 @@ func (f *fetch) records(r *spec.Run, l lab) (records []Record, err error) {
 }
 
 func batchesChecked(r *spec.Run, l lab) error {
-	d := newDisk()
-	q, err := open(r, l, d, Options{})
+	_, q, err := filled(r, l, Options{}, 2)
 	if err != nil {
-		return err
-	}
-	if err := fill(r, l, q, 0, 2); err != nil {
 		return err
 	}
 	near, far := pipe(r)

@@ -149,17 +149,13 @@ func deliversAll(r *spec.Run, l lab) error {
 
 func closeEndsGroups(r *spec.Run, l lab) error {
 	err := r.Bubble(func(r *spec.Run) error {
-		d := newDisk()
-		q, err := open(r, l, d, Options{})
+		_, q, err := filled(r, l, Options{}, 2)
 		if err != nil {
 			return err
 		}
-		if err := fill(r, l, q, 0, 2); err != nil {
-			return err
-		}
-		g, err := q.Group("g", GroupOptions{})
+		g, err := made(l, q, "g", GroupOptions{})
 		if err != nil {
-			return spec.Fail("Group to be made", "it returned %s", l.name(err))
+			return err
 		}
 		ds, err := received(r, l, g, 0, 2)
 		if err != nil {
@@ -193,17 +189,13 @@ func closeEndsGroups(r *spec.Run, l lab) error {
 // closeWaitsForAck has the disk hang in an Ack: when Close has returned, the
 // next process may open the log, and nobody else writes there any more.
 func closeWaitsForAck(r *spec.Run, l lab) error {
-	d := newDisk()
-	q, err := open(r, l, d, Options{})
+	d, q, err := filled(r, l, Options{}, 1)
 	if err != nil {
 		return err
 	}
-	if err := fill(r, l, q, 0, 1); err != nil {
-		return err
-	}
-	g, err := q.Group("g", GroupOptions{})
+	g, err := made(l, q, "g", GroupOptions{})
 	if err != nil {
-		return spec.Fail("Group to be made", "it returned %s", l.name(err))
+		return err
 	}
 	var one Delivery
 	if err := r.Call("Receive to deliver", func() (err error) { one, err = g.Receive(r.Context()); return err }); err != nil {
@@ -241,9 +233,9 @@ func oneConsumer(r *spec.Run, l lab) error {
 	if err := batch(r, q, 0, n, nil); err != nil {
 		return err
 	}
-	g, err := q.Group("g", GroupOptions{Visibility: time.Hour})
+	g, err := made(l, q, "g", GroupOptions{Visibility: time.Hour})
 	if err != nil {
-		return spec.Fail("Group to be made", "it returned %s", l.name(err))
+		return err
 	}
 	r.Step("%d records, %d consumers who acknowledge every second one", n, consumers)
 	var mu sync.Mutex
@@ -301,17 +293,13 @@ func received(r *spec.Run, l lab, g group, from, to int) (all []Delivery, err er
 
 func acksDurable(r *spec.Run, l lab) error {
 	return r.Bubble(func(r *spec.Run) error {
-		d := newDisk()
-		q, err := open(r, l, d, Options{SegmentBytes: 500})
+		d, q, err := filled(r, l, Options{SegmentBytes: 500}, 12)
 		if err != nil {
 			return err
 		}
-		if err := fill(r, l, q, 0, 12); err != nil {
-			return err
-		}
-		g, err := q.Group("g", GroupOptions{})
+		g, err := made(l, q, "g", GroupOptions{})
 		if err != nil {
-			return spec.Fail("Group to be made", "it returned %s", l.name(err))
+			return err
 		}
 		ds, err := received(r, l, g, 0, 12)
 		if err != nil {
@@ -331,7 +319,7 @@ func acksDurable(r *spec.Run, l lab) error {
 			}
 			d.change(nil, nil)
 			for _, copied := range during {
-				if err := duringAck(l, copied, int64(i)); err != nil {
+				if err := duringAck(l, copied, one); err != nil {
 					return err
 				}
 			}
@@ -399,16 +387,12 @@ func acksDurable(r *spec.Run, l lab) error {
 // refusedAsItIs damages a group's file, and leaves a torn tail in the log: where
 // Open refuses the one, it has not cut the other.
 func refusedAsItIs(r *spec.Run, l lab) error {
-	d := newDisk()
-	q, err := open(r, l, d, Options{})
+	d, q, err := filled(r, l, Options{}, 3)
 	if err != nil {
 		return err
 	}
-	if err := fill(r, l, q, 0, 3); err != nil {
+	if _, err := made(l, q, "g", GroupOptions{}); err != nil {
 		return err
-	}
-	if _, err := q.Group("g", GroupOptions{}); err != nil {
-		return spec.Fail("Group to be made", "it returned %s", l.name(err))
 	}
 	if err := closed(r, l, q); err != nil {
 		return err
@@ -433,8 +417,10 @@ func refusedAsItIs(r *spec.Run, l lab) error {
 }
 
 // duringAck holds that a crash in the midst of an Ack leaves the group as it was
-// before, or as it is behind it.
-func duringAck(l lab, d *disk, before int64) error {
+// before, or as it is behind it; and where it is done, and a second Ack says so, that
+// it is on the disk: the first one may have been killed just before.
+func duringAck(l lab, d *disk, one Delivery) error {
+	before := one.Offset
 	q, err := l.Open(logDir, Options{FS: d, SegmentBytes: 500})
 	if err != nil {
 		return spec.Fail("Open to open the log after a crash in the midst of an Ack", "it returned %v", err)
@@ -446,6 +432,20 @@ func duringAck(l lab, d *disk, before int64) error {
 	}
 	if c := g.Stats().Committed; c != before && c != before+1 {
 		return spec.Fail(fmt.Sprintf("offset %d or %d to be committed after a crash in the midst of an Ack", before, before+1), "Stats says %d", c)
+	}
+	if g.Ack(one) != nil {
+		return nil // not done: it comes again
+	}
+	again := d.after(power)
+	if q, err = l.Open(logDir, Options{FS: again, SegmentBytes: 500}); err != nil {
+		return spec.Fail("Open to open the log after an Ack, a crash in its midst, and a loss of power", "it returned %v", err)
+	}
+	defer end(q, again)
+	if g, err = q.Group("g", GroupOptions{}); err != nil {
+		return spec.Fail("Group to find its group", "it returned %s", l.name(err))
+	}
+	if c := g.Stats().Committed; c <= before {
+		return spec.Fail(fmt.Sprintf("offset %d to be done for good: its Ack was killed, and a second one has returned nil before the power went", before), "Stats says that %d is committed", c)
 	}
 	return nil
 }
@@ -462,17 +462,13 @@ func first(r *spec.Run, l lab, g group, offset int64) error {
 
 func acksAnyOrder(r *spec.Run, l lab) error {
 	return r.Bubble(func(r *spec.Run) error {
-		d := newDisk()
-		q, err := open(r, l, d, Options{})
+		d, q, err := filled(r, l, Options{}, 10)
 		if err != nil {
 			return err
 		}
-		if err := fill(r, l, q, 0, 10); err != nil {
-			return err
-		}
-		g, err := q.Group("g", GroupOptions{})
+		g, err := made(l, q, "g", GroupOptions{})
 		if err != nil {
-			return spec.Fail("Group to be made", "it returned %s", l.name(err))
+			return err
 		}
 		ds, err := received(r, l, g, 0, 10)
 		if err != nil {

@@ -75,16 +75,13 @@ var leaseRules = []spec.Rule[lab]{
 
 func visibility(r *spec.Run, l lab) error {
 	return r.Bubble(func(r *spec.Run) error {
-		q, err := open(r, l, newDisk(), Options{})
+		_, q, err := filled(r, l, Options{}, 2)
 		if err != nil {
 			return err
 		}
-		if err := fill(r, l, q, 0, 2); err != nil {
-			return err
-		}
-		g, err := q.Group("g", GroupOptions{Visibility: 10 * time.Second})
+		g, err := made(l, q, "g", GroupOptions{Visibility: 10 * time.Second})
 		if err != nil {
-			return spec.Fail("Group to be made", "it returned %s", l.name(err))
+			return err
 		}
 		r.Step("Visibility 10 s; one consumer gets offset 0 at 0 s, one gets 1 at 1 s, a third waits")
 		if _, err := gets(r, l, g, 0, 1); err != nil {
@@ -144,16 +141,13 @@ func visibility(r *spec.Run, l lab) error {
 
 func backoff(r *spec.Run, l lab) error {
 	return r.Bubble(func(r *spec.Run) error {
-		q, err := open(r, l, newDisk(), Options{})
+		_, q, err := filled(r, l, Options{}, 1)
 		if err != nil {
 			return err
 		}
-		if err := fill(r, l, q, 0, 1); err != nil {
-			return err
-		}
-		g, err := q.Group("g", GroupOptions{Visibility: time.Second, Backoff: 10 * ms, MaxBackoff: 50 * ms, MaxAttempts: 100})
+		g, err := made(l, q, "g", GroupOptions{Visibility: time.Second, Backoff: 10 * ms, MaxBackoff: 50 * ms, MaxAttempts: 100})
 		if err != nil {
-			return spec.Fail("Group to be made", "it returned %s", l.name(err))
+			return err
 		}
 		r.Step("Backoff 10 ms, MaxBackoff 50 ms, Visibility 1 s; each attempt fails, by Nack or, each third, by silence")
 		began := time.Now()
@@ -202,16 +196,13 @@ func backoff(r *spec.Run, l lab) error {
 
 func staleAck(r *spec.Run, l lab) error {
 	return r.Bubble(func(r *spec.Run) error {
-		q, err := open(r, l, newDisk(), Options{})
+		_, q, err := filled(r, l, Options{}, 3)
 		if err != nil {
 			return err
 		}
-		if err := fill(r, l, q, 0, 3); err != nil {
-			return err
-		}
-		g, err := q.Group("g", GroupOptions{Visibility: time.Second, Backoff: time.Second, MaxAttempts: 9})
+		g, err := made(l, q, "g", GroupOptions{Visibility: time.Second, Backoff: time.Second, MaxAttempts: 9})
 		if err != nil {
-			return spec.Fail("Group to be made", "it returned %s", l.name(err))
+			return err
 		}
 		first, err := received(r, l, g, 0, 3)
 		if err != nil {
@@ -257,16 +248,13 @@ func staleAck(r *spec.Run, l lab) error {
 
 func inFlight(r *spec.Run, l lab) error {
 	return r.Bubble(func(r *spec.Run) error {
-		q, err := open(r, l, newDisk(), Options{})
+		_, q, err := filled(r, l, Options{}, 10)
 		if err != nil {
 			return err
 		}
-		if err := fill(r, l, q, 0, 10); err != nil {
-			return err
-		}
-		g, err := q.Group("g", GroupOptions{MaxInFlight: 4, Visibility: time.Hour, Backoff: time.Hour, MaxBackoff: time.Hour})
+		g, err := made(l, q, "g", GroupOptions{MaxInFlight: 4, Visibility: time.Hour, Backoff: time.Hour, MaxBackoff: time.Hour})
 		if err != nil {
-			return spec.Fail("Group to be made", "it returned %s", l.name(err))
+			return err
 		}
 		ds, err := received(r, l, g, 0, 4)
 		if err != nil {
@@ -425,9 +413,9 @@ func largeDead(r *spec.Run, l lab) error {
 	if q, err = open(r, l, d, Options{MaxPending: 1000}); err != nil {
 		return err
 	}
-	g, err := q.Group("g", GroupOptions{MaxAttempts: 1})
+	g, err := made(l, q, "g", GroupOptions{MaxAttempts: 1})
 	if err != nil {
-		return spec.Fail("Group to be made", "it returned %s", l.name(err))
+		return err
 	}
 	one, err := receive(r, l, g)
 	if err != nil {
@@ -524,12 +512,8 @@ func diedOrLives(r *spec.Run, l lab, d *disk, o GroupOptions) error {
 
 func dyingKept(r *spec.Run, l lab) error {
 	return r.Bubble(func(r *spec.Run) error {
-		d := newDisk()
-		q, err := open(r, l, d, Options{})
+		d, q, err := filled(r, l, Options{}, 1)
 		if err != nil {
-			return err
-		}
-		if err := fill(r, l, q, 0, 1); err != nil {
 			return err
 		}
 		o := GroupOptions{Visibility: time.Second, MaxAttempts: 1}

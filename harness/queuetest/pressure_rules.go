@@ -250,12 +250,8 @@ func closeKeeps(r *spec.Run, l lab) error {
 
 func closeFinal(r *spec.Run, l lab) error {
 	return r.Bubble(func(r *spec.Run) error {
-		d := newDisk()
-		q, err := open(r, l, d, Options{MaxPending: 1000})
+		d, q, err := filled(r, l, Options{MaxPending: 1000}, 2)
 		if err != nil {
-			return err
-		}
-		if err := fill(r, l, q, 0, 2); err != nil {
 			return err
 		}
 		hold := newGate(r, logSyncs)
@@ -309,12 +305,8 @@ func closeFinal(r *spec.Run, l lab) error {
 
 func closeGivesUp(r *spec.Run, l lab) error {
 	return r.Bubble(func(r *spec.Run) error {
-		d := newDisk()
-		q, err := open(r, l, d, Options{})
+		d, q, err := filled(r, l, Options{}, 1)
 		if err != nil {
-			return err
-		}
-		if err := fill(r, l, q, 0, 1); err != nil {
 			return err
 		}
 		hold := newGate(r, logSyncs)

@@ -65,12 +65,8 @@ var recoverRules = []spec.Rule[lab]{
 
 // tornTail tears the last batch, of three records, at every byte.
 func tornTail(r *spec.Run, l lab) error {
-	d := newDisk()
-	q, err := open(r, l, d, Options{})
+	d, q, err := filled(r, l, Options{}, 3)
 	if err != nil {
-		return err
-	}
-	if err := fill(r, l, q, 0, 3); err != nil {
 		return err
 	}
 	r.Step("3 records; a fourth whose fsync runs, and 3 more that will be one batch; the power goes when that was written, and leaves 0, 1, 2 ... bytes of it, with nothing or zeros behind")
@@ -131,12 +127,8 @@ func tornTail(r *spec.Run, l lab) error {
 // tornAround tears a batch whose value holds a whole one, as that of a consumer
 // does that keeps what it has fetched.
 func tornAround(r *spec.Run, l lab) error {
-	d := newDisk()
-	q, err := open(r, l, d, Options{})
+	d, q, err := filled(r, l, Options{}, 1)
 	if err != nil {
-		return err
-	}
-	if err := fill(r, l, q, 0, 1); err != nil {
 		return err
 	}
 	file := d.segments()[0]
@@ -167,12 +159,8 @@ func tornAround(r *spec.Run, l lab) error {
 
 // damage changes every bit of a batch in the middle, one at a time.
 func damage(r *spec.Run, l lab) error {
-	d := newDisk()
-	q, err := open(r, l, d, Options{})
+	d, q, err := filled(r, l, Options{}, 6)
 	if err != nil {
-		return err
-	}
-	if err := fill(r, l, q, 0, 6); err != nil {
 		return err
 	}
 	if err := closed(r, l, q); err != nil {
@@ -288,12 +276,8 @@ func located(l lab, err error, file string, position int64, what string) error {
 }
 
 func recoveredDurable(r *spec.Run, l lab) error {
-	d := newDisk()
-	q, err := open(r, l, d, Options{})
+	d, q, err := filled(r, l, Options{}, 2)
 	if err != nil {
-		return err
-	}
-	if err := fill(r, l, q, 0, 2); err != nil {
 		return err
 	}
 	g := newGate(r, logSyncs)
@@ -326,12 +310,8 @@ func recoveredDurable(r *spec.Run, l lab) error {
 
 // tidy is a closed log of n records in many segments.
 func tidy(r *spec.Run, l lab, o Options, n int) (*disk, error) {
-	d := newDisk()
-	q, err := open(r, l, d, o)
+	d, q, err := filled(r, l, o, n)
 	if err != nil {
-		return nil, err
-	}
-	if err := fill(r, l, q, 0, n); err != nil {
 		return nil, err
 	}
 	return d, closed(r, l, q)

@@ -136,12 +136,12 @@ func groupsKeep(r *spec.Run, l lab) error {
 		if err != nil {
 			return err
 		}
-		fast, err := q.Group("fast", GroupOptions{})
+		fast, err := made(l, q, "fast", GroupOptions{})
 		if err != nil {
-			return spec.Fail("Group to be made", "it returned %s", l.name(err))
+			return err
 		}
-		if _, err := q.Group("slow", GroupOptions{}); err != nil {
-			return spec.Fail("Group to be made", "it returned %s", l.name(err))
+		if _, err := made(l, q, "slow", GroupOptions{}); err != nil {
+			return err
 		}
 		r.Step("RetainBytes 600, groups fast and slow: 60 records, fast acknowledges them all")
 		if err := fill(r, l, q, 0, 60); err != nil {
@@ -229,17 +229,91 @@ func groupsKeep(r *spec.Run, l lab) error {
 			return spec.Fail(fmt.Sprintf("Stats to tell of %d records that were skipped", first-30), "it is %+v", s)
 		}
 		synctest.Wait()
-		return nil
+		return acksThatAreNot(r, l)
 	})
 }
 
-func readersKeep(r *spec.Run, l lab) error {
+// acksThatAreNot has an Ack fail, and one killed behind the rename of the group's
+// file: neither is on the disk, so Retain must leave the records. The power goes
+// behind it.
+func acksThatAreNot(r *spec.Run, l lab) error {
+	o := Options{SegmentBytes: 500, RetainBytes: 600}
 	d := newDisk()
-	q, err := open(r, l, d, Options{SegmentBytes: 100_000, RetainBytes: 100_000})
+	q, err := open(r, l, d, o)
 	if err != nil {
 		return err
 	}
-	if err := fill(r, l, q, 0, 1100); err != nil {
+	g, err := made(l, q, "g", GroupOptions{})
+	if err != nil {
+		return err
+	}
+	if err := fill(r, l, q, 0, 60); err != nil {
+		return err
+	}
+	ds, err := received(r, l, g, 0, 60)
+	if err != nil {
+		return err
+	}
+	r.Step("an Ack of 60 records fails")
+	d.change(func(o op) error {
+		if o.changes() {
+			return errIO
+		}
+		return nil
+	}, nil)
+	if g.Ack(ds...) == nil {
+		return spec.Fail("Ack to return an error when it cannot be on the disk", "it returned nil")
+	}
+	d.change(nil, nil)
+	if err := needsAll(r, l, q, d, o, "an Ack that has failed"); err != nil {
+		return err
+	}
+	r.Step("the same Ack again is killed at each of its operations")
+	var killed []*disk
+	d.change(func(op) error {
+		killed = append(killed, d.after(process))
+		return nil
+	}, nil)
+	if err := g.Ack(ds...); err != nil {
+		return spec.Fail("Ack to return nil when the disk works again", "it returned %s", l.name(err))
+	}
+	d.change(nil, nil)
+	for _, k := range killed {
+		again, err := open(r, l, k, o)
+		if err != nil {
+			return err
+		}
+		if err := needsAll(r, l, again, k, o, "an Ack that was killed"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// needsAll has Retain remove what it may, and the power go: the group must have
+// to skip nothing.
+func needsAll(r *spec.Run, l lab, q judged, d *disk, o Options, ack string) error {
+	if _, err := q.Retain(); err != nil {
+		return spec.Fail("Retain to return nil", "it returned %s", l.name(err))
+	}
+	again, err := open(r, l, d.after(power), o)
+	if err != nil {
+		return err
+	}
+	g, err := made(l, again, "g", GroupOptions{})
+	if err != nil {
+		return err
+	}
+	first, _ := again.Bounds()
+	if s := g.Stats(); s.Skipped > 0 || s.Committed < first {
+		return spec.Fail(ack+" is not on the disk: the group needs its records", "Retain has removed them: the log begins with %d, and Stats says %+v", first, s)
+	}
+	return nil
+}
+
+func readersKeep(r *spec.Run, l lab) error {
+	d, q, err := filled(r, l, Options{SegmentBytes: 100_000, RetainBytes: 100_000}, 1100)
+	if err != nil {
 		return err
 	}
 	r.Step("a consumer fetches and does not read; 1900 records come, and its segment is removed")

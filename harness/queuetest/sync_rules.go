@@ -131,31 +131,27 @@ func othersAnswer(r *spec.Run, l lab) error {
 		if err != nil {
 			return err
 		}
-		syncs := make(chan struct{}) // each lets one go on
-		d.change(func(o op) error {
-			if logSyncs(o) {
-				<-syncs
-			}
-			return nil
-		}, nil)
+		first, second := newGate(r, logSyncs), newGate(r, logSyncs)
+		d.change(first.before, nil)
 		r.Step("the ctx of an Append ends while its fsync runs; that ends, and the next Append's runs")
 		ctx, cancel := context.WithCancel(r.Context())
-		first := r.Go(func() error { _, err := q.Append(ctx, key(0), value(0)); return err })
+		gone := r.Go(func() error { _, err := q.Append(ctx, key(0), value(0)); return err })
 		synctest.Wait()
 		cancel()
-		if err := <-first; !isErr(err, context.Canceled) {
+		if err := <-gone; !isErr(err, context.Canceled) {
 			return spec.Fail("Append to return ctx's error when it ends", "it returned %s", l.name(err))
 		}
-		syncs <- struct{}{}
+		d.change(second.before, nil)
+		first.open()
 		synctest.Wait()
 		var offset int64
-		second := r.Go(func() (err error) { offset, err = q.Append(r.Context(), key(1), value(1)); return err })
+		waits := r.Go(func() (err error) { offset, err = q.Append(r.Context(), key(1), value(1)); return err })
 		synctest.Wait()
-		if len(second) > 0 {
-			return spec.Fail("Append to wait for its own fsync", "it has returned offset %d and %s, as if it were the one before it", offset, l.name(<-second))
+		if len(waits) > 0 {
+			return spec.Fail("Append to wait for its own fsync", "it has returned offset %d and %s, as if it were the one before it", offset, l.name(<-waits))
 		}
-		close(syncs)
-		if err := <-second; err != nil || offset != 1 {
+		second.open()
+		if err := <-waits; err != nil || offset != 1 {
 			return spec.Fail("Append to return 1 and nil", "it returned %d and %s", offset, l.name(err))
 		}
 		return nil
@@ -324,12 +320,8 @@ func offsetOrder(r *spec.Run, l lab) error {
 
 func invisible(r *spec.Run, l lab) error {
 	return r.Bubble(func(r *spec.Run) error {
-		d := newDisk()
-		q, err := open(r, l, d, Options{})
+		d, q, err := filled(r, l, Options{}, 3)
 		if err != nil {
-			return err
-		}
-		if err := fill(r, l, q, 0, 3); err != nil {
 			return err
 		}
 		hold := newGate(r, logSyncs)
@@ -364,12 +356,8 @@ func invisible(r *spec.Run, l lab) error {
 // locksFree does not run in a bubble: there, one who waits for a lock would stop
 // time.
 func locksFree(r *spec.Run, l lab) error {
-	d := newDisk()
-	q, err := open(r, l, d, Options{})
+	d, q, err := filled(r, l, Options{}, 3)
 	if err != nil {
-		return err
-	}
-	if err := fill(r, l, q, 0, 3); err != nil {
 		return err
 	}
 	g := newGate(r, logSyncs)

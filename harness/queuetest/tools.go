@@ -89,6 +89,25 @@ func logSyncs(o op) bool { return o.kind == "sync" && o.isLog() }
 func key(i int) []byte   { return fmt.Appendf(nil, "key %d", i%7) }
 func value(i int) []byte { return fmt.Appendf(nil, "record %d%s", i, strings.Repeat(".", i%50)) }
 
+// filled is a new log with n records.
+func filled(r *spec.Run, l lab, o Options, n int) (*disk, judged, error) {
+	d := newDisk()
+	q, err := open(r, l, d, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return d, q, fill(r, l, q, 0, n)
+}
+
+// made is a group that is new, or there already.
+func made(l lab, q judged, name string, o GroupOptions) (group, error) {
+	g, err := q.Group(name, o)
+	if err != nil {
+		return nil, spec.Fail("Group to be made", "it returned %s", l.name(err))
+	}
+	return g, nil
+}
+
 // fill appends the records from to (not including) to, one after the other,
 // each with its own fsync, and holds what Append returns.
 func fill(r *spec.Run, l lab, q judged, from, to int) error {

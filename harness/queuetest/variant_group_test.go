@@ -34,6 +34,7 @@ type vgroup struct {
 	tries     map[int64]int
 	changed   chan struct{}
 	n         GroupStats
+	tried     bool // an Ack was written, or should have been: of two faults
 }
 
 type vlease struct {
@@ -181,7 +182,10 @@ func (v *variant) loadFloors() error {
 		}
 		v.floors[name] = s.Committed
 	}
-	return nil
+	if v.is("Retain believes a file that it has found") || v.is("what is found done is believed to be on the disk") {
+		return nil
+	}
+	return v.fs.SyncDir(filepath.Join(v.dir, "groups"))
 }
 
 // save writes the file anew. Each Ack does so by itself: slow, and right.
@@ -455,8 +459,10 @@ func (g *vgroup) Ack(ds ...Delivery) error {
 		}
 	}
 	again := len(ds) > 0 && stale == nil && g.n.Acked == before
+	found := !g.tried
+	g.tried = true
 	g.mu.Unlock()
-	if again && g.v.is("what was tried before counts as done") {
+	if again && (g.v.is("what was tried before counts as done") && !found || g.v.is("what is found done is believed to be on the disk") && found) {
 		return nil
 	}
 	g.wakeIfRoom()

@@ -193,7 +193,7 @@ func (l *Log) loadFloors() error {
 			return err
 		}
 	}
-	return l.opt.FS.SyncDir(dir) // who has renamed one may have been killed before
+	return l.opt.FS.SyncDir(dir) // for Retain goes by them, and who renamed one may have been killed then
 }
 
 func readFile(fs FS, path string) ([]byte, error) {
